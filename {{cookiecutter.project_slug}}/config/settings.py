@@ -1,0 +1,259 @@
+"""
+Django settings. What differs between machines comes from the environment: see .env.example.
+
+https://docs.djangoproject.com/en/6.1/topics/settings/
+https://docs.djangoproject.com/en/6.1/ref/settings/
+"""
+
+from pathlib import Path
+from typing import Any
+
+from django.utils.csp import CSP
+from environs import FileAwareEnv
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# FileAwareEnv takes SECRET_KEY from the file named by SECRET_KEY_FILE, as container secrets want it.
+# A default of ... means that the variable must be set.
+env = FileAwareEnv(strip_whitespace=True)
+env.read_env(BASE_DIR / ".env", recurse=False)
+
+
+# https://docs.djangoproject.com/en/6.1/howto/deployment/checklist/
+
+SECRET_KEY = env.str("SECRET_KEY")
+
+DEBUG = env.bool("DEBUG", False)
+
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1"] if DEBUG else ...)
+
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
+
+
+# Application definition
+
+SITE_NAME = "{{ cookiecutter.__project_name_quoted }}"
+
+INSTALLED_APPS = [
+    "pages",
+    "users",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    # Before staticfiles, so that runserver serves static files as production does
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+]
+
+MIDDLEWARE = [
+    # First, so that a health check needs no allowed host, HTTPS or session and leaves no log line
+    "pages.health.HealthMiddleware",
+    "config.middleware.RequestLogMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.csp",
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "pages.context_processors.site_name",
+            ],
+        },
+    },
+]
+
+WSGI_APPLICATION = "config.wsgi.application"
+
+ASGI_APPLICATION = "config.asgi.application"
+
+
+# Database
+# https://docs.djangoproject.com/en/6.1/ref/databases/
+
+DATABASES = {
+    "default": env.dj_db_url(
+        "DATABASE_URL",
+        f"sqlite:///{BASE_DIR / 'db.sqlite3'}" if DEBUG else ...,
+        conn_health_checks=True,
+    )
+}
+
+DATABASE_OPTIONS: dict[str, dict[str, Any]] = {
+    # {% if cookiecutter.__backend == "postgresql" %}
+    "django.db.backends.postgresql": {
+        # Connections outlive requests; wait seconds for a free one, then fail
+        "pool": {"min_size": 1, "max_size": 8, "timeout": 5},
+    },
+    # {% endif %}
+    # {% if cookiecutter.__backend == "mysql" %}
+    "django.db.backends.mysql": {
+        "charset": "utf8mb4",
+        "connect_timeout": 5,
+        "sql_mode": "TRADITIONAL",
+    },
+    # {% endif %}
+    "django.db.backends.sqlite3": {
+        # Readers do not wait for a writer, and a second writer waits seconds for the first
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 5,
+    },
+}
+DATABASES["default"].setdefault("OPTIONS", {})
+DATABASES["default"]["OPTIONS"] |= DATABASE_OPTIONS[DATABASES["default"]["ENGINE"]]
+
+# {% if cookiecutter.__backend == "mysql" %}
+# Connections outlive requests, except under runserver, which has a thread for each
+DATABASES["default"]["CONN_MAX_AGE"] = 0 if DEBUG else 60
+
+# {% endif %}
+
+# Authentication
+# https://docs.djangoproject.com/en/6.1/topics/auth/
+
+AUTH_USER_MODEL = "users.User"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+LOGIN_REDIRECT_URL = "home"
+
+LOGOUT_REDIRECT_URL = "home"
+
+
+# Internationalization
+# https://docs.djangoproject.com/en/6.1/topics/i18n/
+
+LANGUAGE_CODE = env.str("LANGUAGE_CODE", "en-us")
+
+LOCALE_PATHS = [BASE_DIR / "locale"]
+
+TIME_ZONE = env.str("TIME_ZONE", "UTC")
+
+USE_I18N = True
+
+USE_TZ = True
+
+
+# Static files (CSS, JavaScript, images) and uploaded files
+# https://docs.djangoproject.com/en/6.1/howto/static-files/
+
+STATIC_URL = "static/"
+
+STATIC_ROOT = BASE_DIR / "staticfiles"
+
+STATICFILES_DIRS = [BASE_DIR / "static"]
+
+MEDIA_URL = "media/"
+
+MEDIA_ROOT = env.path("MEDIA_ROOT", BASE_DIR / "media")
+
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        # Names with a hash need collectstatic, which only the production image has run
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+
+# Email
+# https://docs.djangoproject.com/en/6.1/topics/email/
+
+EMAIL = env.dj_email_url("EMAIL_URL", "console:" if DEBUG else ...)
+
+MAILERS: dict[str, dict[str, Any]] = {"default": {"BACKEND": EMAIL["EMAIL_BACKEND"]}}
+
+if EMAIL["EMAIL_HOST"]:
+    MAILERS["default"]["OPTIONS"] = {
+        "host": EMAIL["EMAIL_HOST"],
+        "port": EMAIL["EMAIL_PORT"],
+        "username": EMAIL["EMAIL_HOST_USER"],
+        "password": EMAIL["EMAIL_HOST_PASSWORD"],
+        "use_tls": EMAIL["EMAIL_USE_TLS"],
+        "use_ssl": EMAIL["EMAIL_USE_SSL"],
+        "timeout": EMAIL["EMAIL_TIMEOUT"] or 10,
+    }
+
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "webmaster@localhost")
+
+
+# Security
+# https://docs.djangoproject.com/en/6.1/topics/security/
+
+SECURE_CSP = {
+    "default-src": [CSP.SELF],
+    "img-src": [CSP.SELF, "data:"],
+    "object-src": [CSP.NONE],
+    "base-uri": [CSP.NONE],
+    "form-action": [CSP.SELF],
+    "frame-ancestors": [CSP.NONE],
+}
+
+if env.bool("HTTPS", not DEBUG):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 3600)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+
+
+# Logging: for people in development, one JSON object a line in production
+# https://docs.djangoproject.com/en/6.1/topics/logging/
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request_id": {"()": "config.logging.RequestIdFilter"}},
+    "formatters": {
+        "json": {"()": "config.logging.JsonFormatter"},
+        "plain": {"format": "[%(request_id)s] %(levelname)s %(name)s: %(message)s"},
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "stream": "ext://sys.stdout",
+            "filters": ["request_id"],
+            "formatter": "plain" if DEBUG else "json",
+        },
+    },
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
+    "loggers": {
+        # No handlers of their own: everything goes through the one above
+        "django": {"handlers": []},
+        "gunicorn.access": {"handlers": []},
+        "gunicorn.error": {"handlers": []},
+        # runserver prints a line for each request itself
+        "config.middleware": {"level": "WARNING" if DEBUG else "INFO"},
+    },
+}

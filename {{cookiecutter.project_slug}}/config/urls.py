@@ -1,0 +1,18 @@
+"""
+URL configuration.
+
+https://docs.djangoproject.com/en/6.1/topics/http/urls/
+"""
+
+from django.conf import settings
+from django.conf.urls.static import static
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("pages.urls")),
+    path("accounts/", include("django.contrib.auth.urls")),
+    path("admin/", admin.site.urls),
+    # While DEBUG is on; in production the proxy serves uploaded files
+    *static(settings.MEDIA_URL, document_root=settings.MEDIA_ROOT),
+]

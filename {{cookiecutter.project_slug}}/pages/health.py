@@ -1,0 +1,44 @@
+"""Health checks: /health/live (the process answers) and /health/ready (it can do its work)."""
+
+from collections.abc import Callable
+
+from django.db import Error, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+
+class HealthMiddleware:
+    """Answer health checks before any other middleware can refuse, redirect or log them."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        self.migrated = False
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        match request.path:
+            case "/health/live":
+                return JsonResponse({"status": "ok"})
+            case "/health/ready":
+                problem = self.problem()
+                return JsonResponse(
+                    {"status": problem or "ok"}, status=503 if problem else 200
+                )
+            case _:
+                return self.get_response(request)
+
+    def problem(self) -> str:
+        """What keeps this process from serving pages, or nothing."""
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            # Migrations are never unapplied under a running process, so one look is enough
+            self.migrated = self.migrated or not unapplied_migrations()
+        except Error:
+            return "database unreachable"
+        return "" if self.migrated else "migrations missing"
+
+
+def unapplied_migrations() -> bool:
+    """Whether the code has migrations that the database has not seen."""
+    executor = MigrationExecutor(connection)
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
