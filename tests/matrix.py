@@ -1,0 +1,47 @@
+"""What the template can render, read from cookiecutter.json: all of it, and a set that covers every pair."""
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+TEMPLATE = Path(__file__).resolve().parent.parent
+SOURCE = TEMPLATE / "{{cookiecutter.project_slug}}"
+
+ANSWERS: dict[str, Any] = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))
+QUESTIONS = [name for name in ANSWERS if not name.startswith("_")]
+# Answers that change no file stay out of the product
+CHOICES = {q: ANSWERS[q] for q in QUESTIONS if isinstance(ANSWERS[q], list) and q != "docker_build"}
+
+
+def product(choices: Mapping[str, Iterable[str]]) -> list[dict[str, str]]:
+    """Every combination of the choices (name → values), as a dictionary (name → value) each."""
+    return [
+        dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())
+    ]
+
+
+def pairs_of(variant: Mapping[str, str]) -> set[tuple[tuple[str, str], ...]]:
+    """Every pair of answers that occurs in a variant."""
+    return set(itertools.combinations(variant.items(), 2))
+
+
+def covering(variants: list[dict[str, str]]) -> list[dict[str, str]]:
+    """A small part of the variants in which every pair of answers occurs; greedy, so always the same."""
+    missing = set().union(*map(pairs_of, variants))
+    chosen = []
+    while missing:
+        best = max(variants, key=lambda variant: len(pairs_of(variant) & missing))
+        chosen.append(best)
+        missing -= pairs_of(best)
+    return chosen
+
+
+def name_of(variant: Mapping[str, str]) -> str:
+    """A short name for test reports, which is a valid project slug too."""
+    return "site-" + "-".join(variant.values()).replace(".", "")
+
+
+VARIANTS = product(CHOICES)
+COVERING = covering(VARIANTS)

@@ -1,0 +1,173 @@
+"""A rendered project on a real engine: start it, ask it, and remove all that it made."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+
+# What the production image demands; HTTPS is asked for by the header of the proxy
+PRODUCTION = {
+    "ALLOWED_HOSTS": "example.com",
+    "EMAIL_URL": "submission://mail.example.com",
+    "SECRET_KEY": "0123456789abcdef" * 4,
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back over HTTP."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A project whose containers are up; `folder` holds it, `name` is its Compose project."""
+
+    folder: Path
+    name: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project's folder; its output is the error's message."""
+        done = subprocess.run(
+            command,
+            check=False,
+            cwd=self.folder,
+            env=os.environ | self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{command} exited {done.returncode}:\n{done.stdout}")
+        return done
+
+    def compose(self, *arguments: str) -> str:
+        """Run Docker Compose and return what it prints."""
+        return self.run("docker", "compose", *arguments).stdout
+
+    def execute(self, *command: str, service: str = "web") -> str:
+        """Run a command in the running container of a service."""
+        return self.compose("exec", "--no-TTY", service, *command)
+
+    def port(self) -> int:
+        """The port of the loopback address on which the development server answers."""
+        return int(self.compose("port", "web", "8000").rpartition(":")[2])
+
+    def get(self, path: str) -> Answer:
+        """Ask the development server."""
+        return get(self.port(), path)
+
+
+def get(port: int, path: str, **headers: str) -> Answer:
+    """Send a GET request to a port of the loopback address; underscores in header names become dashes."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request("GET", path, headers=names)
+        response: HTTPResponse = connection.getresponse()
+        text = response.read().decode(errors="replace")
+        return Answer(response.status, dict(response.getheaders()), text)
+    finally:
+        connection.close()
+
+
+@contextmanager
+def started(stack: Stack) -> Iterator[Stack]:
+    """Start a project and wait until it is healthy; afterwards nothing of it is left on the engine."""
+    try:
+        stack.compose("up", "--build", "--wait", "--wait-timeout", "300")
+        yield stack
+    except AssertionError as error:
+        error.add_note(stack.run("docker", "compose", "logs", "--tail=50", check=False).stdout)
+        raise
+    finally:
+        stack.compose("down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "5")
+    label = f"label=com.docker.compose.project={stack.name}"
+    for kind in ("container", "volume", "network"):
+        every = ["--all"] if kind == "container" else []
+        left = stack.run("docker", kind, "ls", "--quiet", *every, "--filter", label)
+        assert left.stdout == "", f"a {kind} is left"
+
+
+@contextmanager
+def production(stack: Stack) -> Iterator[int]:
+    """Run the production image, locked down, beside the started stack; gives its port on loopback."""
+    web = json.loads(stack.compose("config", "--format", "json"))["services"]["web"]
+    variables = PRODUCTION | {"DATABASE_URL": web["environment"]["DATABASE_URL"]}
+    settings = [f"--env={name}={value}" for name, value in variables.items()]
+    # The same volumes, but not the source that development mounts
+    volumes = [
+        f"--volume={stack.name}_{volume['source']}:{volume['target']}"
+        for volume in web["volumes"]
+        if volume["type"] == "volume"
+    ]
+    container = f"{stack.name}-production"
+    hardened = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp"]
+    stack.run("docker", "build", "--tag", container, ".")
+    try:
+        stack.run(
+            *(
+                "docker",
+                "run",
+                "--detach",
+                "--init",
+                "--name",
+                container,
+                "--publish=127.0.0.1::8000",
+            ),
+            *(f"--network={stack.name}_default", *hardened, *settings, *volumes, container),
+        )
+        port = int(stack.run("docker", "port", container, "8000").stdout.rpartition(":")[2])
+        wait_for(port)
+        yield port
+    except AssertionError as error:
+        error.add_note(stack.run("docker", "logs", container, check=False).stdout)
+        raise
+    finally:
+        stack.run("docker", "rm", "--force", "--volumes", container)
+        stack.run("docker", "rmi", "--force", container)
+
+
+def wait_for(port: int, path: str = "/health/ready", seconds: int = 60) -> Answer:
+    """Ask until the answer is 200, and return it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            answer = get(port, path)
+            if answer.status == 200:
+                return answer
+        except OSError:
+            answer = None
+        assert time.monotonic() < deadline, f"no 200 from {path}: {answer}"
+        time.sleep(0.2)
+
+
+def link_to(name: str, page: str) -> str:
+    """The address of a static file by the name it has in the source, as the page gives it."""
+    stem, dot, suffix = name.rpartition(".")
+    found = re.search(rf'"(/static/{stem}\.[0-9a-f]{{12}}{re.escape(dot + suffix)})"', page)
+    assert found, page
+    return found[1]
+
+
+def copy_of(project: Path, folder: Path, uid: int) -> Path:
+    """Copy a project so that it belongs to a user, whose uid its containers take (only root can)."""
+    shutil.copytree(project, folder)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, uid, uid)
+    env = folder / ".env"
+    lines = re.sub(r"(?m)^(HOST_[UG]ID)=.*", rf"\g<1>={uid}", env.read_text())
+    env.write_text(lines)
+    return folder

@@ -1,0 +1,78 @@
+"""What is rendered is final: no formatter would change it, and no linter or schema objects."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BIN = Path(sys.executable).parent
+
+
+def run(*command: str | Path, folder: Path) -> None:
+    """Run a tool of the virtual environment in a folder; its output is the failure's message."""
+    done = subprocess.run(
+        [BIN / command[0], *command[1:]], check=False, cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def all_files(rendered: Path, pattern: str) -> list[Path]:
+    found = sorted(rendered.glob(f"*/{pattern}"))
+    assert found
+    return found
+
+
+def test_ruff_would_format_nothing(rendered: Path) -> None:
+    run("ruff", "format", "--check", "--no-cache", folder=rendered)
+
+
+def test_ruff_finds_nothing(rendered: Path) -> None:
+    run("ruff", "check", "--no-cache", folder=rendered)
+
+
+def test_djade_would_format_no_template(rendered: Path) -> None:
+    templates = all_files(rendered, "templates/**/*.*")
+    run("djade", "--target-version", "6.1", "--check", *templates, folder=rendered)
+
+
+def test_yamllint_finds_nothing(rendered: Path) -> None:
+    rules = (
+        "{extends: default, rules: {document-start: disable, line-length: disable, "
+        "truthy: {check-keys: false}}}"
+    )
+    run("yamllint", "--strict", "--config-data", rules, ".", folder=rendered)
+
+
+def test_hadolint_finds_nothing(rendered: Path) -> None:
+    run("hadolint", *all_files(rendered, "Dockerfile"), folder=rendered)
+
+
+@pytest.mark.parametrize(
+    ("schema", "pattern"),
+    [
+        ("vendor.compose-spec", "docker-compose*.yml"),
+        ("vendor.github-workflows", ".github/workflows/*.yml"),
+        ("vendor.dependabot", ".github/dependabot.yml"),
+    ],
+)
+def test_files_follow_their_schema(rendered: Path, schema: str, pattern: str) -> None:
+    files = all_files(rendered, pattern)
+    run("check-jsonschema", "--builtin-schema", schema, *files, folder=rendered)
+
+
+def test_zizmor_finds_nothing_in_the_workflows(rendered: Path) -> None:
+    workflow = all_files(rendered, ".github/workflows/*.yml")[0]
+    # Dependabot moves the tag of an action that GitHub itself publishes
+    config = rendered / "zizmor.yml"
+    config.write_text("rules: {unpinned-uses: {config: {policies: {'actions/*': ref-pin}}}}\n")
+    run("zizmor", "--offline", "--config", config, workflow, folder=rendered)
+
+
+@pytest.mark.container
+def test_compose_reads_every_file(rendered: Path, engine: None) -> None:
+    for file in all_files(rendered, "docker-compose.yml"):
+        command = ["docker", "compose", "--file", str(file), "config", "--quiet"]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert not done.stderr

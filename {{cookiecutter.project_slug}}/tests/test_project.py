@@ -1,0 +1,144 @@
+"""The project as a whole: settings, checks, migrations and static files."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.conf import settings as project_settings
+from django.core.management import call_command
+from pytest_django import Settings
+
+BASE_DIR: Path = project_settings.BASE_DIR
+
+type Manage = Callable[..., subprocess.CompletedProcess[str]]
+
+PRODUCTION = {
+    "DEBUG": "false",
+    "SECRET_KEY": "0123456789abcdef" * 4,
+    "ALLOWED_HOSTS": "example.com",
+    "DATABASE_URL": "sqlite://:memory:",
+    "EMAIL_URL": "submission://user:password@mail.example.com:587",
+}
+
+
+@pytest.fixture(scope="module")
+def manage(tmp_path_factory: pytest.TempPathFactory) -> Manage:
+    """manage.py of a copy of the project that has no .env, with the given variables alone."""
+    copy = tmp_path_factory.mktemp("copy") / "project"
+    shutil.copytree(BASE_DIR, copy, ignore=shutil.ignore_patterns(".*", "media"))
+    environment = {
+        k: v for k, v in os.environ.items() if k not in explained_variables()
+    }
+
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            check=False,
+            cwd=copy,
+            env=environment | variables,
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def explained_variables() -> list[str]:
+    """The names in .env.example, also those that are commented out."""
+    lines = (BASE_DIR / ".env.example").read_text().splitlines()
+    return [m[1] for line in lines if (m := re.match(r"(?:# )?([A-Z_]+)=", line))]
+
+
+@pytest.mark.django_db
+def test_models_have_no_migration_missing() -> None:
+    call_command("makemigrations", "--check", "--dry-run")
+
+
+def test_check_is_silent() -> None:
+    call_command("check", "--fail-level", "WARNING")
+
+
+def test_deployment_check_is_silent_in_production(manage: Manage) -> None:
+    done = manage("check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
+
+    assert done.returncode == 0, done.stderr
+    assert "no issues (0 silenced)" in done.stdout
+
+
+@pytest.mark.parametrize("name", sorted(PRODUCTION.keys() - {"DEBUG"}))
+def test_production_does_not_start_without_a_variable(
+    manage: Manage, name: str
+) -> None:
+    variables = {key: value for key, value in PRODUCTION.items() if key != name}
+
+    done = manage("check", **variables)
+
+    assert done.returncode != 0
+    assert name in done.stderr
+
+
+def test_secret_can_come_from_a_file(manage: Manage, tmp_path: Path) -> None:
+    secret = tmp_path / "secret_key"
+    secret.write_text("from a file\n")
+
+    done = manage(
+        *("shell", "--verbosity", "0", "--command"),
+        "from django.conf import settings; print(repr(settings.SECRET_KEY))",
+        **PRODUCTION | {"SECRET_KEY_FILE": str(secret)},
+    )
+
+    assert done.stdout.strip() == "'from a file'"
+
+
+def test_email_is_sent_as_the_url_says(manage: Manage) -> None:
+    done = manage(
+        *("shell", "--verbosity", "0", "--command"),
+        "from django.conf import settings; import json; print(json.dumps(settings.MAILERS))",
+        **PRODUCTION,
+    )
+
+    options = json.loads(done.stdout)["default"]["OPTIONS"]
+    assert options["host"] == "mail.example.com"
+    assert options["port"] == 587
+    assert options["use_tls"] is True
+
+
+def test_every_variable_is_explained_once() -> None:
+    sources = [*BASE_DIR.glob("config/*.py"), *BASE_DIR.glob("*.py")]
+    sources += BASE_DIR.glob("docker-compose*.yml")
+    used = set()
+    for source in sources:
+        used |= set(
+            re.findall(
+                r"""env\.\w+\(\s*"(\w+)"|environ\.get\("(\w+)"|\$\{(\w+)""",
+                source.read_text(),
+            )
+        )
+    names = {name for groups in used for name in groups if name}
+
+    assert sorted(names) == sorted(explained_variables())
+
+
+def test_static_files_get_hashed_names_and_compressed_copies(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings.STATIC_ROOT = tmp_path
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {
+            "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        }
+    }
+
+    call_command("collectstatic", "--no-input", verbosity=0)
+
+    manifest = json.loads((tmp_path / "staticfiles.json").read_text())
+    hashed = tmp_path / manifest["paths"]["site.css"]
+    assert re.fullmatch(r"site\.[0-9a-f]{12}\.css", hashed.name)
+    assert hashed.with_name(hashed.name + ".br").exists()
+    assert hashed.with_name(hashed.name + ".gz").exists()
