@@ -18,7 +18,7 @@ Bake = Callable[..., Path]
 
 # No step of the hook that leaves the folder, unless a test asks for it
 os.environ["TEMPLATE_SKIP"] = "uv,docker"
-os.environ["PATH"] = os.pathsep.join([str(UV.parent), os.environ["PATH"]])
+os.environ["PATH"] = os.pathsep.join([str(Path(UV).parent), os.environ["PATH"]])
 
 
 @pytest.fixture

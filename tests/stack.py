@@ -163,7 +163,7 @@ def link_to(name: str, page: str) -> str:
 
 
 def copy_of(project: Path, folder: Path, uid: int) -> Path:
-    """Copy a project so that it belongs to a user, whose uid its containers take (only root can)."""
+    """Copy a project so that it belongs to a user, whose uid its containers take; only root can give it away."""
     shutil.copytree(project, folder)
     for path in (folder, *folder.rglob("*")):
         os.chown(path, uid, uid)

@@ -11,8 +11,6 @@ import pytest
 from tests.matrix import ANSWERS, COVERING, name_of
 from tests.stack import Stack, copy_of, get, link_to, production, started
 
-pytestmark = pytest.mark.container
-
 UIDS = (1000, 1001, 4242)
 
 
@@ -28,10 +26,15 @@ def every_pair() -> list[object]:
     ]
 
 
+pytestmark = [
+    pytest.mark.container,
+    pytest.mark.parametrize("variant", every_pair(), indirect=True, scope="module"),
+]
+
 Variant = tuple[dict[str, str], int]
 
 
-@pytest.fixture(scope="module", params=every_pair())
+@pytest.fixture(scope="module")
 def variant(request: pytest.FixtureRequest) -> Variant:
     answers: Variant = request.param
     return answers
@@ -44,9 +47,7 @@ def stack(
     """The development stack of a variant, up and healthy."""
     answers, uid = variant
     name = name_of(answers)
-    folder = rendered / name
-    if os.getuid() == 0:
-        folder = copy_of(folder, tmp_path_factory.mktemp("stack") / name, uid)
+    folder = copy_of(rendered / name, tmp_path_factory.mktemp("stack") / name, uid)
     with started(Stack(folder, name, {"WEB_PORT": "0"})) as running:
         yield running
 

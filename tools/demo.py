@@ -29,6 +29,8 @@ def main() -> int:
         return 1
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TEMPLATE_SKIP"] = "uv"
+        # Cookiecutter and uv leave temporary files behind: they go with the folder
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
         project = Path(cookiecutter(str(TEMPLATE), no_input=True, output_dir=folder))
         port = str(free_port(8000))
         try:
@@ -84,7 +86,7 @@ def in_docker(project: Path, port: str) -> None:
 def on_sqlite(project: Path, port: str, python: str) -> None:
     """Serve the project with a Python of this machine until Ctrl-C."""
     environment = os.environ | {"UV_PYTHON": python}
-    manage = [str(UV), "run", "manage.py"]
+    manage = [UV, "run", "manage.py"]
     subprocess.run([*manage, "migrate"], check=True, cwd=project, env=environment)
     announce(port)
     subprocess.run([*manage, "runserver", port], check=True, cwd=project, env=environment)

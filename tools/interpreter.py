@@ -11,7 +11,7 @@ from pathlib import Path
 OLDEST = (3, 12)
 NEWEST = (3, 14)
 
-UV = Path(sys.executable).with_name("uv")
+UV = str(Path(sys.executable).with_name("uv"))
 
 
 def supported_python() -> str | None:
@@ -24,7 +24,7 @@ def supported_python() -> str | None:
             return candidate
     newest = "{}.{}".format(*NEWEST)
     subprocess.run([UV, "python", "install", newest], check=False, capture_output=True)
-    find = [str(UV), "python", "find", "--managed-python", newest]
+    find = [UV, "python", "find", "--managed-python", newest]
     return subprocess.run(find, check=False, capture_output=True, text=True).stdout.strip() or None
 
 

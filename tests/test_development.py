@@ -1,0 +1,210 @@
+"""Development in containers, as one lives in it: edits show, dependencies arrive, projects stay apart."""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.matrix import VARIANTS, name_of
+from tests.stack import Stack, copy_of, started, wait_for
+from tests.test_hooks import generate
+
+pytestmark = [pytest.mark.container, pytest.mark.xdist_group("development")]
+
+SQLITE = next(variant for variant in VARIANTS if variant["database"] == "sqlite")
+
+
+@pytest.fixture(scope="module")
+def make_stack(
+    engine: None, rendered: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """A stack on SQLite, the quickest one, that the tests of this file change."""
+    folder = tmp_path_factory.mktemp("development") / "dev-one"
+    copy_of(rendered / name_of(SQLITE), folder, os.getuid() or 1000)
+    with started(Stack(folder, "dev-one", {"WEB_PORT": "0"})) as running:
+        yield running
+
+
+@pytest.fixture
+def stack(make_stack: Stack) -> Stack:
+    return make_stack
+
+
+def eventually(stack: Stack, path: str, text: str, seconds: int = 120) -> None:
+    """Ask for a page until it holds a text."""
+    deadline = time.monotonic() + seconds
+    while text not in (page := wait_for(stack.port(), path).text):
+        assert time.monotonic() < deadline, page
+        time.sleep(0.2)
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    source = file.read_text()
+    assert old in source
+    file.write_text(source.replace(old, new))
+
+
+def test_edited_python_shows_without_a_restart(stack: Stack) -> None:
+    replace(stack.folder / "config/settings.py", 'SITE_NAME = "', 'SITE_NAME = "Edited ')
+
+    eventually(stack, "/", "<title>Edited My Django Site</title>")
+
+
+def test_edited_template_shows_without_a_restart(stack: Stack) -> None:
+    replace(stack.folder / "templates/pages/home.html", "It works.", "It works indeed.")
+
+    eventually(stack, "/", "It works indeed.")
+
+
+def test_uploaded_files_go_to_the_volume_and_are_served(stack: Stack) -> None:
+    stack.execute("sh", "-c", "echo hello > /data/media/hello.txt")
+
+    assert stack.get("/media/hello.txt").text == "hello\n"
+    assert not (stack.folder / "media").exists()
+
+
+def test_new_dependency_is_there_after_a_build_with_the_volumes_kept(stack: Stack) -> None:
+    stack.execute("sh", "-c", "echo kept > /data/media/kept.txt")
+    replace(
+        stack.folder / "pyproject.toml", "dependencies = [", 'dependencies = [\n    "tinycss2",'
+    )
+
+    stack.compose("up", "--build", "--wait")
+
+    assert stack.execute("python", "-c", "import tinycss2; print('here')") == "here\n"
+    assert stack.get("/media/kept.txt").text == "kept\n"
+
+
+def test_make_lock_pins_the_new_dependency(stack: Stack) -> None:
+    stack.run("make", "lock")
+
+    lock = stack.folder / "uv.lock"
+    assert 'name = "tinycss2"' in lock.read_text()
+    assert lock.stat().st_uid == (os.getuid() or 1000)
+
+
+def test_watch_rebuilds_when_a_dependency_is_added(stack: Stack) -> None:
+    command = ["docker", "compose", "up", "--watch", "--build"]
+    environment = os.environ | stack.environment
+    log = (stack.folder.parent / "watch.log").open("w+")
+    with subprocess.Popen(
+        command, cwd=stack.folder, env=environment, stdout=log, stderr=log, text=True
+    ) as watching:
+        try:
+            wait_for_text(Path(log.name), "Watch enabled")
+            replace(stack.folder / "pyproject.toml", '"tinycss2",', '"tinycss2",\n    "iso8601",')
+            wait_for_text(Path(log.name), "Rebuilding service")
+            deadline = time.monotonic() + 120
+            probe = ("docker", "compose", "exec", "-T", "web", "python", "-c", "import iso8601")
+            while stack.run(*probe, check=False).returncode:
+                assert time.monotonic() < deadline, Path(log.name).read_text()
+                time.sleep(0.5)
+        finally:
+            watching.terminate()
+            watching.wait(60)
+            log.close()
+    stack.compose("up", "--wait")
+
+
+def wait_for_text(file: Path, text: str, seconds: int = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while text not in file.read_text():
+        assert time.monotonic() < deadline, file.read_text()
+        time.sleep(0.2)
+
+
+def test_two_projects_run_side_by_side(stack: Stack) -> None:
+    folder = stack.folder.parent / "dev-two"
+    shutil.copytree(stack.folder, folder, symlinks=True)
+
+    with started(Stack(folder, "dev-two", {"WEB_PORT": "0"})) as other:
+        other.execute("sh", "-c", "echo two > /data/media/two.txt")
+
+        assert other.port() != stack.port()
+        assert other.get("/").status == stack.get("/").status == 200
+        assert stack.get("/media/two.txt").status == 404
+
+
+def test_context_holds_the_source_and_nothing_else(stack: Stack, tmp_path: Path) -> None:
+    decoys = [
+        *(".env", ".env.local", ".git/config", ".venv/bin/python", "node_modules/a/b.js"),
+        *("venv/bin/python", ".mypy_cache/a", ".ruff_cache/a", ".pytest_cache/a", ".coverage"),
+        *("media/photo.jpg", "db.sqlite3", "db.sqlite3-wal", "staticfiles/a.css"),
+        *("pages/__pycache__/a.pyc", "tests/test_a.py"),
+    ]
+    folder = tmp_path / "project"
+    shutil.copytree(stack.folder, folder, symlinks=True)
+    for decoy in decoys:
+        (folder / decoy).parent.mkdir(parents=True, exist_ok=True)
+        (folder / decoy).write_text("decoy")
+    probe = tmp_path / "Dockerfile"
+    probe.write_text("FROM scratch\nCOPY . .\n")
+
+    stack.run(
+        *("docker", "build", "--quiet", "--file", str(probe)),
+        *("--output", f"type=local,dest={tmp_path / 'context'}", str(folder)),
+    )
+
+    held = {str(p.relative_to(tmp_path / "context")) for p in (tmp_path / "context").rglob("*")}
+    assert {"manage.py", "config/settings.py", ".env.example", "uv.lock"} <= held
+    assert not held & set(decoys)
+
+
+def test_base_image_and_index_can_come_from_a_mirror(stack: Stack) -> None:
+    other = "python:3.13-slim-bookworm"
+    stack.run("docker", "tag", other, "mirror.example/python:mine")
+    build = ("docker", "build", "--target=base", "--tag=dev-mirror", ".")
+    try:
+        stack.run(*build, "--build-arg=BASE_IMAGE=mirror.example/python:mine")
+        release = stack.run("docker", "run", "--rm", "dev-mirror", "cat", "/etc/os-release").stdout
+        wrong = stack.run(
+            *("docker", "build", "--no-cache-filter=dependencies", "--target=dependencies"),
+            *("--build-arg=UV_DEFAULT_INDEX=http://127.0.0.1:9/simple", "."),
+            check=False,
+        )
+    finally:
+        stack.run("docker", "rmi", "--force", "dev-mirror", "mirror.example/python:mine")
+
+    assert "bookworm" in release
+    assert wrong.returncode != 0
+    assert "127.0.0.1:9" in wrong.stdout
+
+
+def test_stale_lock_stops_the_production_build(stack: Stack, tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    shutil.copytree(stack.folder, folder, symlinks=True)
+    replace(folder / "pyproject.toml", '"tinycss2",', '"tinycss2",\n    "webencodings",')
+
+    done = stack.run("docker", "build", "--target=dependencies", str(folder), check=False)
+
+    assert done.returncode != 0
+    assert re.search("lockfile .*needs to be updated", done.stdout)
+
+
+def test_build_without_a_lock_warns(stack: Stack, tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    shutil.copytree(stack.folder, folder, symlinks=True)
+    (folder / "uv.lock").unlink()
+
+    done = stack.run("docker", "build", "--target=dependencies", "--progress=plain", str(folder))
+
+    assert "WARNING: no uv.lock, so this build is not reproducible" in done.stdout
+
+
+def test_hook_builds_the_image_when_asked(engine: None, tmp_path: Path, python: str) -> None:
+    answers = ("docker_build=yes", "project_slug=built-by-hook")
+    done = generate(tmp_path, *answers, UV_PYTHON=python)
+    try:
+        listed = ["docker", "image", "ls", "--quiet", "built-by-hook:latest"]
+        image = subprocess.run(listed, check=True, capture_output=True, text=True).stdout
+    finally:
+        subprocess.run(["docker", "rmi", "--force", "built-by-hook"], check=False)
+
+    assert image.strip()
+    assert "the image built-by-hook:latest is built" in done.stdout
+    assert "collectstatic" in done.stdout, "Docker's own progress is shown"

@@ -1,0 +1,280 @@
+"""Hooks judge the answers and finish the project; nothing that goes wrong there costs the user the project."""
+
+import importlib.util
+import os
+import pty
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from cookiecutter.exceptions import FailedHookException
+
+from tests.conftest import Bake
+from tests.matrix import TEMPLATE
+
+COOKIECUTTER = str(Path(sys.executable).with_name("cookiecutter"))
+
+
+def load(name: str) -> ModuleType:
+    """Import a hook as it stands in the template, before Cookiecutter renders it."""
+    spec = importlib.util.spec_from_file_location(name, TEMPLATE / "hooks" / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+pre_gen = load("pre_gen_project")
+post_gen = load("post_gen_project")
+
+GOOD = {"project_name": "My Site", "project_slug": "my-site", "nonroot_user": "app"}
+
+
+def generate(
+    folder: Path, *answers: str, path: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command of the README into a folder; path holds the only commands there are."""
+    environment = {k: v for k, v in os.environ.items() if k != "TEMPLATE_SKIP"} | variables
+    if path:
+        environment["PATH"] = str(path)
+    command = [COOKIECUTTER, str(TEMPLATE), "--no-input", "--output-dir", str(folder), *answers]
+    return subprocess.run(
+        command,
+        check=False,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Path:
+    """An empty folder for PATH."""
+    folder = tmp_path / "commands"
+    folder.mkdir()
+    return folder
+
+
+def stand_in(commands: Path, name: str, script: str) -> None:
+    """Put a shell script in the place of a command."""
+    command = commands / name
+    command.write_text(f"#!/bin/sh\n{script}\n")
+    command.chmod(0o755)
+
+
+def test_good_answers_are_accepted() -> None:
+    assert pre_gen.problems(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("project_name", ""),
+        ("project_name", "two\nlines"),
+        ("project_slug", ""),
+        ("project_slug", "My-Site"),
+        ("project_slug", "1st-site"),
+        ("project_slug", "../../etc"),
+        ("project_slug", "a" * 51),
+        ("nonroot_user", "root"),
+        ("nonroot_user", "www-data"),
+        ("nonroot_user", "two words"),
+    ],
+)
+def test_bad_answer_gets_one_sentence_that_names_it(name: str, value: str) -> None:
+    (sentence,) = pre_gen.problems(GOOD | {name: value})
+
+    assert sentence.startswith(f"{name} is {value!r}")
+
+
+def test_refusal_leaves_nothing_behind(tmp_path: Path) -> None:
+    done = generate(tmp_path / "out", "project_slug=Not-Good")
+
+    assert done.returncode == 1
+    assert "error: project_slug is 'Not-Good'" in done.stdout
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_refusal_is_an_error_of_cookiecutter(bake: Bake) -> None:
+    with pytest.raises(FailedHookException):
+        bake(nonroot_user="root")
+
+
+def test_env_holds_secrets_of_its_own(bake: Bake) -> None:
+    first, second = (bake() / ".env" for _ in range(2))
+
+    secrets = [
+        re.findall(r"=([0-9a-f]{64})$", env.read_text(), re.MULTILINE) for env in (first, second)
+    ]
+    assert len(set(secrets[0] + secrets[1])) == 4
+    assert stat.S_IMODE(first.stat().st_mode) == 0o600
+
+
+def test_env_has_the_variables_of_the_example(bake: Bake) -> None:
+    project = bake()
+
+    names = [
+        re.findall(r"^(?:# )?[A-Z_]+(?==)", (project / name).read_text(), re.MULTILINE)
+        for name in (".env", ".env.example")
+    ]
+    assert names[0] == names[1]
+    assert "=change-me" not in (project / ".env").read_text()
+
+
+def test_make_env_does_the_same_for_a_colleague(bake: Bake) -> None:
+    project = bake()
+    by_hook = (project / ".env").read_text()
+    (project / ".env").unlink()
+
+    for _ in range(2):  # the second time keeps the secrets
+        subprocess.run(["make", "env"], check=True, cwd=project)
+        by_make = (project / ".env").read_text()
+
+    def without_values(text: str) -> str:
+        return re.sub(r"=([0-9a-f]{64}|\d*)$", "=", text, flags=re.MULTILINE)
+
+    assert without_values(by_make) == without_values(by_hook)
+    assert len(set(re.findall(r"=([0-9a-f]{64})$", by_make, re.MULTILINE))) == 2
+    assert stat.S_IMODE((project / ".env").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("uid", "gid", "expected"),
+    [
+        (1000, 1000, (1000, 1000)),
+        (501, 20, (501, 20)),  # macOS
+        (0, 0, (10001, 10001)),
+    ],
+)
+def test_container_runs_as_the_host_user(
+    monkeypatch: pytest.MonkeyPatch, uid: int, gid: int, expected: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: uid)
+    monkeypatch.setattr(os, "getgid", lambda: gid)
+
+    assert post_gen.container_user(rootless=False) == expected
+
+
+def test_container_runs_as_the_images_account_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "getuid")
+
+    assert post_gen.container_user(rootless=False) == (10001, 10001)
+
+
+def test_rootless_engine_maps_root_to_the_host_user(tmp_path: Path, commands: Path) -> None:
+    stand_in(commands, "docker", "echo '[name=seccomp,profile=builtin name=rootless]'")
+
+    generate(tmp_path, path=commands)
+
+    assert "\nHOST_UID=0\nHOST_GID=0\n" in (tmp_path / "my-django-site/.env").read_text()
+
+
+def test_make_env_knows_a_rootless_engine(bake: Bake, commands: Path) -> None:
+    stand_in(commands, "docker", "echo ' rootless'")
+    project = bake()
+
+    path = f"{commands}:{os.environ['PATH']}"
+    subprocess.run(["make", "env"], check=True, cwd=project, env=os.environ | {"PATH": path})
+
+    assert "\nHOST_UID=0\nHOST_GID=0\n" in (project / ".env").read_text()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_project_of_root_belongs_to_the_images_account(tmp_path: Path, commands: Path) -> None:
+    done = generate(tmp_path, path=commands)
+
+    project = tmp_path / "my-django-site"
+    owners = {(path.stat().st_uid, path.stat().st_gid) for path in (project, *project.rglob("*"))}
+    assert owners == {(10001, 10001)}
+    assert "you are root" in done.stdout
+
+
+def test_missing_tools_are_named_with_a_way_on(tmp_path: Path, commands: Path) -> None:
+    done = generate(tmp_path, "docker_build=yes", path=commands)
+
+    assert done.returncode == 0
+    assert "uv is not installed; `make lock` writes it in the container" in done.stdout
+    assert (
+        "docker is not installed; try again with: docker build --tag my-django-site ."
+        in done.stdout
+    )
+    assert "docker compose up" in done.stdout.splitlines()[-1]
+    assert (tmp_path / "my-django-site/manage.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo 'Cannot connect to the Docker daemon' >&2; exit 1", "Cannot connect"),
+        ("echo 'RUN uv sync: exit code 2' >&2; exit 1", "exit code 2"),
+    ],
+)
+def test_failed_build_keeps_the_project(
+    tmp_path: Path, commands: Path, script: str, message: str
+) -> None:
+    stand_in(commands, "docker", script)
+
+    done = generate(tmp_path, "docker_build=yes", path=commands)
+
+    assert done.returncode == 0
+    assert message in done.stdout
+    assert "docker build failed, as it says above; try again with" in done.stdout
+    assert (tmp_path / "my-django-site/manage.py").exists()
+
+
+def test_failed_lock_keeps_the_project(tmp_path: Path, commands: Path) -> None:
+    stand_in(commands, "uv", "echo 'dns error' >&2; exit 2")
+
+    done = generate(tmp_path, path=commands)
+
+    assert done.returncode == 0
+    assert "uv could not resolve the dependencies; try `make lock` later" in done.stdout
+    assert not (tmp_path / "my-django-site/uv.lock").exists()
+
+
+def test_uv_locks_the_dependencies(tmp_path: Path, python: str) -> None:
+    generate(tmp_path, TEMPLATE_SKIP="docker", UV_PYTHON=python)
+
+    assert 'name = "django"' in (tmp_path / "my-django-site/uv.lock").read_text()
+
+
+def test_closed_output_keeps_the_project(tmp_path: Path, commands: Path) -> None:
+    # stdout is a pipe that nobody reads any more
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [COOKIECUTTER, str(TEMPLATE), "--no-input", "--output-dir", str(tmp_path)]
+    environment = os.environ | {"PATH": str(commands)}
+    done = subprocess.run(command, check=False, env=environment, stdout=writer)
+    os.close(writer)
+
+    assert done.returncode == 0
+    assert (tmp_path / "my-django-site/.env").exists()
+
+
+def test_colour_is_for_terminals_without_no_color(tmp_path: Path, commands: Path) -> None:
+    def on_terminal(folder: str, **variables: str) -> str:
+        ours, theirs = pty.openpty()
+        command = [
+            COOKIECUTTER,
+            str(TEMPLATE),
+            "--no-input",
+            "--output-dir",
+            str(tmp_path / folder),
+        ]
+        environment = os.environ | {"PATH": str(commands)} | variables
+        subprocess.run(command, check=True, env=environment, stdout=theirs)
+        os.close(theirs)
+        output = os.read(ours, 100_000).decode()
+        os.close(ours)
+        return output
+
+    assert "\033[32m" in on_terminal("a", NO_COLOR="")
+    assert "\033[" not in on_terminal("b", NO_COLOR="1")
+    assert "\033[" not in generate(tmp_path / "c", path=commands).stdout

@@ -1,0 +1,110 @@
+"""Without Docker, on SQLite: the rendered project starts, and its own tests and checks pass."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.matrix import ANSWERS, VARIANTS, name_of
+from tests.stack import wait_for
+from tools.demo import free_port
+from tools.interpreter import UV
+
+
+def backend(variant: dict[str, str]) -> str:
+    name: str = ANSWERS["_databases"][variant["database"]]["backend"]
+    return name
+
+
+# The answers that reach Python files, templates or dependencies all go by the backend
+DISTINCT = {backend(variant): variant for variant in reversed(VARIANTS)}
+
+
+def sources(rendered: Path, variant: dict[str, str]) -> dict[str, str]:
+    """Everything that runs without Docker (path → text), with the slug taken out."""
+    folder = rendered / name_of(variant)
+    found = [*folder.rglob("*.py"), *folder.glob("templates/**/*.*"), folder / "pyproject.toml"]
+    return {
+        str(path.relative_to(folder)): path.read_text().replace(folder.name, "slug")
+        for path in found
+    }
+
+
+def test_each_set_of_sources_is_among_the_tested(rendered: Path) -> None:
+    for variant in VARIANTS:
+        assert sources(rendered, variant) == sources(rendered, DISTINCT[backend(variant)])
+
+
+pytestmark = [pytest.mark.xdist_group("projects")]
+
+
+class Project:
+    """A copy of a rendered project, whose commands run as its README says: with uv."""
+
+    def __init__(self, folder: Path, python: str) -> None:
+        self.folder = folder
+        removed = {"VIRTUAL_ENV", "TEMPLATE_SKIP"}
+        self.environment = {k: v for k, v in os.environ.items() if k not in removed}
+        self.environment["UV_PYTHON"] = python
+
+    def run(self, *command: str) -> str:
+        """Run a command in the project's own virtual environment, and return what it prints."""
+        done = subprocess.run(
+            [UV, "run", "--quiet", *command],
+            check=False,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(variant, id=name) for name, variant in DISTINCT.items()],
+)
+def project(
+    request: pytest.FixtureRequest,
+    rendered: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    python: str,
+) -> Project:
+    name = name_of(request.param)
+    folder = tmp_path_factory.mktemp("project") / name
+    shutil.copytree(rendered / name, folder)
+    return Project(folder, python)
+
+
+def test_its_own_tests_pass_and_cover_its_code(project: Project) -> None:
+    output = project.run("pytest", "-q", "--cov", "--cov-fail-under=90")
+
+    passed = re.search(r"^(\d+) passed in", output, re.MULTILINE)
+    assert passed, output
+    assert int(passed[1]) >= 30
+
+
+def test_its_types_are_right(project: Project) -> None:
+    assert "Success" in project.run("mypy", ".")
+
+
+def test_django_finds_nothing(project: Project) -> None:
+    assert "no issues (0 silenced)" in project.run("manage.py", "check", "--fail-level", "WARNING")
+    assert "No changes detected" in project.run("manage.py", "makemigrations", "--check")
+
+
+def test_it_starts_on_sqlite(project: Project) -> None:
+    port = free_port(0)
+    project.run("manage.py", "migrate")
+    command = [UV, "run", "--quiet", "manage.py", "runserver", "--noreload", str(port)]
+    with subprocess.Popen(command, cwd=project.folder, env=project.environment) as server:
+        try:
+            assert "<dt>SQLite</dt>" in wait_for(port, "/").text
+        finally:
+            server.send_signal(signal.SIGTERM)
