@@ -32,7 +32,7 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 
 # Application definition
 
-SITE_NAME = "{{ cookiecutter.__project_name_quoted }}"
+PROJECT_NAME = "{{ cookiecutter.__project_name_quoted }}"
 
 INSTALLED_APPS = [
     "pages",
@@ -75,7 +75,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "pages.context_processors.site_name",
+                "pages.context_processors.project_name",
             ],
         },
     },
@@ -94,15 +94,14 @@ DATABASES = {
         "DATABASE_URL",
         f"sqlite:///{BASE_DIR / 'db.sqlite3'}" if DEBUG else ...,
         conn_health_checks=True,
+        # Connections outlive requests, except under runserver, which has a new thread for each
+        conn_max_age=0 if DEBUG else 60,
     )
 }
 
 DATABASE_OPTIONS: dict[str, dict[str, Any]] = {
     # {% if cookiecutter.__backend == "postgresql" %}
-    "django.db.backends.postgresql": {
-        # Connections outlive requests; wait seconds for a free one, then fail
-        "pool": {"min_size": 1, "max_size": 8, "timeout": 5},
-    },
+    "django.db.backends.postgresql": {"connect_timeout": 5},
     # {% endif %}
     # {% if cookiecutter.__backend == "mysql" %}
     "django.db.backends.mysql": {
@@ -121,11 +120,6 @@ DATABASE_OPTIONS: dict[str, dict[str, Any]] = {
 DATABASES["default"].setdefault("OPTIONS", {})
 DATABASES["default"]["OPTIONS"] |= DATABASE_OPTIONS[DATABASES["default"]["ENGINE"]]
 
-# {% if cookiecutter.__backend == "mysql" %}
-# Connections outlive requests, except under runserver, which has a thread for each
-DATABASES["default"]["CONN_MAX_AGE"] = 0 if DEBUG else 60
-
-# {% endif %}
 
 # Authentication
 # https://docs.djangoproject.com/en/6.1/topics/auth/
@@ -251,8 +245,7 @@ LOGGING: dict[str, Any] = {
     "loggers": {
         # No handlers of their own: everything goes through the one above
         "django": {"handlers": []},
-        "gunicorn.access": {"handlers": []},
-        "gunicorn.error": {"handlers": []},
+        "gunicorn.error": {"handlers": [], "propagate": True},
         # runserver prints a line for each request itself
         "config.middleware": {"level": "WARNING" if DEBUG else "INFO"},
     },

@@ -14,14 +14,16 @@ TEMPLATES = sorted((project_settings.BASE_DIR / "templates").rglob("*.html"))
 
 
 @pytest.mark.django_db
-def test_home_page_shows_the_name_of_the_site(
-    client: Client, settings: Settings
+@pytest.mark.parametrize("path", ["/", "/accounts/login/", "/no-such-page"])
+def test_pages_show_the_name_of_the_project(
+    path: str, client: Client, settings: Settings
 ) -> None:
-    settings.SITE_NAME = "Tea & <Biscuits>"
+    settings.PROJECT_NAME = "Tea & <Biscuits>"
 
-    page = client.get("/").content.decode()
+    page = client.get(path).content.decode()
 
-    assert "<title>Tea &amp; &lt;Biscuits&gt;</title>" in page
+    assert "Tea &amp; &lt;Biscuits&gt;</title>" in page
+    assert page.count("Tea &amp; &lt;Biscuits&gt;") >= 2
 
 
 @pytest.mark.django_db

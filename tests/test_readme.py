@@ -1,0 +1,38 @@
+"""The README says what is true: its questions, its tree and its commands are those of the template."""
+
+import re
+
+from tests.conftest import Bake
+from tests.matrix import ANSWERS, QUESTIONS, TEMPLATE
+
+README = (TEMPLATE / "README.md").read_text(encoding="utf-8")
+
+
+def test_table_of_questions_is_complete() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", README, re.MULTILINE))
+
+    assert list(rows) == QUESTIONS
+    for question, text in rows.items():
+        if isinstance(ANSWERS[question], list):
+            assert text.startswith(", ".join(ANSWERS[question]))
+
+
+def test_tree_is_the_rendered_one(bake: Bake) -> None:
+    tree = README.partition("## What you get")[2].partition("\n\n\n")[0]
+    named = set(re.findall(r"^    ([\w.-]+)/? {2,}\S", tree, re.MULTILINE))
+
+    assert named == {path.name for path in bake().iterdir()}
+
+
+def test_make_commands_exist() -> None:
+    targets = re.findall(r"^(\w+):.*##", (TEMPLATE / "Makefile").read_text(), re.MULTILINE)
+
+    assert set(re.findall(r"^ +make (\w+)$", README, re.MULTILINE)) <= set(targets)
+
+
+def test_make_commands_of_the_rendered_readme_exist(bake: Bake) -> None:
+    project = bake()
+    targets = re.findall(r"^(\w+):.*##", (project / "Makefile").read_text(), re.MULTILINE)
+
+    assert len(targets) <= 10
+    assert set(re.findall(r"`?make (\w+)`?\n", (project / "README.md").read_text())) <= set(targets)
