@@ -39,15 +39,12 @@ def test_each_set_of_sources_is_among_the_tested(rendered: Path) -> None:
         assert sources(rendered, variant) == sources(rendered, DISTINCT[backend(variant)])
 
 
-pytestmark = [pytest.mark.xdist_group("projects")]
-
-
 class Project:
     """A copy of a rendered project, whose commands run as its README says: with uv."""
 
     def __init__(self, folder: Path, python: str) -> None:
         self.folder = folder
-        removed = {"VIRTUAL_ENV", "TEMPLATE_SKIP"}
+        removed = {"VIRTUAL_ENV", "TEMPLATE_SKIP", "PYTHONDONTWRITEBYTECODE"}
         self.environment = {k: v for k, v in os.environ.items() if k not in removed}
         self.environment["UV_PYTHON"] = python
 
@@ -66,10 +63,7 @@ class Project:
         return done.stdout
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(variant, id=name) for name, variant in DISTINCT.items()],
-)
+@pytest.fixture(scope="module")
 def project(
     request: pytest.FixtureRequest,
     rendered: Path,
@@ -82,6 +76,18 @@ def project(
     return Project(folder, python)
 
 
+each_project = pytest.mark.parametrize(
+    "project",
+    [
+        pytest.param(variant, id=name, marks=pytest.mark.xdist_group(f"project-{name}"))
+        for name, variant in DISTINCT.items()
+    ],
+    indirect=True,
+    scope="module",
+)
+
+
+@each_project
 def test_its_own_tests_pass_and_cover_its_code(project: Project) -> None:
     output = project.run("pytest", "-q", "--cov", "--cov-fail-under=90")
 
@@ -90,15 +96,18 @@ def test_its_own_tests_pass_and_cover_its_code(project: Project) -> None:
     assert int(passed[1]) >= 30
 
 
+@each_project
 def test_its_types_are_right(project: Project) -> None:
     assert "Success" in project.run("mypy", ".")
 
 
+@each_project
 def test_django_finds_nothing(project: Project) -> None:
     assert "no issues (0 silenced)" in project.run("manage.py", "check", "--fail-level", "WARNING")
     assert "No changes detected" in project.run("manage.py", "makemigrations", "--check")
 
 
+@each_project
 def test_it_starts_on_sqlite(project: Project) -> None:
     port = free_port(0)
     project.run("manage.py", "migrate")
