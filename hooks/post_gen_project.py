@@ -16,6 +16,9 @@ IMAGE_UID = IMAGE_GID = 10001
 
 TIME_LIMIT = 60  # seconds, for a tool that may wait for a network
 
+# Set inside a hook of git, and they would lead to the repository of that hook
+GIT_LOCATIONS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+
 Answers = dict[str, Any]
 
 
@@ -29,7 +32,7 @@ def main(answers: Answers) -> None:
     outcomes = []
     for step, tool in STEPS:
         if tool and tool in skipped:
-            outcomes.append(("skipped", f"{tool}, as TEMPLATE_SKIP says"))
+            outcomes += [("skipped", tool)] if ("skipped", tool) not in outcomes else []
             continue
         try:
             done = step(answers)
@@ -64,6 +67,17 @@ def remove_declined_files(answers: Answers) -> str:
     return "the files of what you declined are gone"
 
 
+def unify_line_endings(answers: Answers) -> str:
+    """End lines with \\n in the files that Cookiecutter copies as they are, whatever the checkout had."""
+    for pattern in answers["_copy_without_render"]:
+        folder = Path(pattern).parent
+        for path in filter(Path.is_file, folder.rglob("*")):
+            content = path.read_bytes()
+            if b"\r\n" in content and b"\0" not in content:
+                path.write_bytes(content.replace(b"\r\n", b"\n"))
+    return ""
+
+
 def write_env(answers: Answers) -> str:
     """Write .env from .env.example, with new secrets and the user of the development container."""
     uid, gid = container_user("docker" not in skipped_tools(answers) and engine_is_rootless())
@@ -72,9 +86,15 @@ def write_env(answers: Answers) -> str:
     for line in Path(".env.example").read_text(encoding="utf-8").splitlines():
         name, mark, _ = line.partition("=change-me")
         lines.append(f"{name}={secrets.token_hex(32)}" if mark else values.get(line, line))
-    descriptor = os.open(".env", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w", encoding="utf-8", newline="\n") as env:
-        env.write("\n".join(lines) + "\n")
+    # A file of another name first: a full disk must not leave half of the secrets
+    descriptor = os.open(".env.new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="\n") as env:
+            env.write("\n".join(lines) + "\n")
+        os.replace(".env.new", ".env")
+    except OSError as error:
+        os.remove(".env.new")
+        raise NotDone(f".env: {error.strerror}; `make env` writes it") from error
     return f".env has new secrets; in development the container runs as {uid}:{gid}"
 
 
@@ -102,16 +122,50 @@ def lock_dependencies(answers: Answers) -> str:
     return "uv.lock pins every dependency"
 
 
+def commit(answers: Answers) -> str:
+    """Make a repository with a first commit, unless the folder is inside one already."""
+    if not shutil.which("git"):
+        raise NotDone("git: not installed, so there is no repository")
+    if run("git", "rev-parse", "--is-inside-work-tree").stdout.strip() == "true":
+        return "git: the folder is inside a repository already, which is left as it is"
+    if run("git", "-c", "init.defaultBranch=main", "init").returncode:
+        raise NotDone("git: could not make a repository")
+    # Without useConfigOnly, git would make up an address from the name of this machine
+    if run("git", "-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT").returncode:
+        raise NotDone(
+            "git: there is a repository, but no first commit: set user.name and user.email"
+        )
+    message = "Start from cookiecutter-django-docker"
+    for command in (["add", "--all"], ["commit", "--no-verify", "--no-gpg-sign", "-m", message]):
+        if run("git", *command).returncode:
+            raise NotDone("git: there is a repository, but the first commit failed")
+    return "git: a repository with a first commit"
+
+
 def give_to_image_account(answers: Answers) -> str:
     """Let the image's account own a project that root has generated."""
-    if "HOST_UID=10001\n" not in Path(".env").read_text(encoding="utf-8") or os.name == "nt":
-        return ""
-    if os.getuid() != 0:
+    if not hasattr(os, "getuid") or os.getuid() != 0 or "\nHOST_UID=0\n" in env_text():
         return ""
     for folder, _, files in os.walk("."):
         for path in (folder, *(os.path.join(folder, name) for name in files)):
             os.chown(path, IMAGE_UID, IMAGE_GID, follow_symlinks=False)
     return f"you are root, so the folder belongs to the image's account ({IMAGE_UID}:{IMAGE_GID})"
+
+
+def env_text() -> str:
+    """Return what is in .env, if there is one."""
+    return Path(".env").read_text(encoding="utf-8") if Path(".env").exists() else ""
+
+
+def warn_of_old_data(answers: Answers) -> str:
+    """Tell of volumes that an earlier project of this name has left: its password is another one."""
+    label = f"label=com.docker.compose.project={answers['project_slug']}"
+    if not run("docker", "volume", "ls", "--quiet", "--filter", label).stdout.strip():
+        return ""
+    raise NotDone(
+        "docker has volumes of an earlier project of this name, whose password this one does not know: "
+        "`docker compose down --volumes` deletes them and their data"
+    )
 
 
 def build_image(answers: Answers) -> str:
@@ -129,9 +183,12 @@ def build_image(answers: Answers) -> str:
 
 STEPS: list[tuple[Callable[[Answers], str], str]] = [
     (remove_declined_files, ""),
+    (unify_line_endings, ""),
     (write_env, ""),
     (lock_dependencies, "uv"),
+    (commit, "git"),
     (give_to_image_account, ""),
+    (warn_of_old_data, "docker"),
     (build_image, "docker"),
 ]
 
@@ -140,7 +197,13 @@ def run(*command: str) -> "subprocess.CompletedProcess[str]":
     """Run a command quietly, for a limited time; one that cannot start or takes too long has failed."""
     try:
         return subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=TIME_LIMIT
+            command,
+            check=False,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=TIME_LIMIT,
+            env={name: os.environ[name] for name in os.environ if name not in GIT_LOCATIONS},
         )
     except (OSError, subprocess.TimeoutExpired):
         return subprocess.CompletedProcess(command, returncode=1, stdout="", stderr="")

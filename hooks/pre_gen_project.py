@@ -1,50 +1,178 @@
-"""Judge the answers before anything is rendered."""
+"""Judge the answers before anything is rendered: a sentence for each problem, and a command that has none."""
 
 import json
+import os
 import re
+import shlex
+import subprocess
 import sys
+import unicodedata
+from pathlib import Path
 from typing import Any
 
-# Accounts of Debian's base system, which useradd would refuse to make again
-SYSTEM_ACCOUNTS = [
-    "root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp",
-    "proxy", "www-data", "backup", "list", "irc", "_apt", "nobody", "adm", "tty", "disk",
-    "kmem", "dialout", "fax", "voice", "cdrom", "floppy", "tape", "sudo", "audio", "dip",
-    "operator", "src", "shadow", "utmp", "video", "sasl", "plugdev", "staff", "users",
-    "nogroup",
+Answers = dict[str, Any]
+
+NAME_LENGTH = 100
+SLUG_LENGTH = 50
+USER_LENGTH = 32
+
+MOMENT = 0.006  # seconds: folders born closer to each other were made by one call
+
+# Emoji and several scripts are written with these two, and with the tags of flags; every other
+# invisible character could make a name, or the code that holds it, look like something it is not
+JOINERS = "\u200c\u200d"
+
+# Accounts and groups of the base images, which cannot be made again
+RESERVED_USERS = [
+    "_apt", "adm", "audio", "backup", "bin", "cdrom", "daemon", "dialout", "dip", "disk", "fax",
+    "floppy", "games", "input", "irc", "kmem", "kvm", "list", "lp", "mail", "man", "news",
+    "nobody", "nogroup", "operator", "plugdev", "proxy", "render", "root", "sasl", "sgx",
+    "shadow", "src", "staff", "sudo", "sync", "sys", "tape", "tty", "users", "utmp", "uucp",
+    "video", "voice", "www-data",
 ]  # fmt: skip
 
 
-def problems(answers: dict[str, Any]) -> list[str]:
-    """Return everything that is wrong with the answers, a plain sentence each; nothing when all is well."""
-    found = []
+def problems(answers: Answers) -> dict[str, tuple[str, str]]:
+    """Return what is wrong with the answers: name → (a sentence, a value that would be accepted)."""
+    found = {}
     name, slug, user = (answers[key] for key in ("project_name", "project_slug", "nonroot_user"))
-    if not name.strip() or not name.isprintable():
-        found.append(
-            f"project_name is {name!r}: give it at least one letter, and no control characters."
+
+    good_name = clean_name(name) or "My Django Site"
+    if name != good_name:
+        found["project_name"] = (
+            f"takes 1 to {NAME_LENGTH} characters, none of them invisible, and no space at an end",
+            good_name,
         )
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,49}", slug):
-        found.append(
-            f"project_slug is {slug!r}: it takes a small letter, then up to 49 of a-z, 0-9 and '-', like my-site."
+
+    good_slug = clean_slug(slug) or clean_slug(name) or "my-django-site"
+    reserved = {word: why for why, words in answers["_reserved_slugs"].items() for word in words}
+    if slug != good_slug:
+        found["project_slug"] = (
+            f"takes a small letter, then up to {SLUG_LENGTH - 1} of a-z, 0-9 and single hyphens",
+            f"my-{good_slug}" if good_slug in reserved else good_slug,
         )
-    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", user):
-        found.append(
-            f"nonroot_user is {user!r}: it takes a small letter, then up to 31 of a-z, 0-9, '_' and '-', like app."
+    elif slug in reserved:
+        found["project_slug"] = (f"must be another word, because it {reserved[slug]}", f"my-{slug}")
+
+    good_user = (
+        re.sub(r"[^a-z0-9_-]", "", user.lower()).lstrip("0123456789-")[:USER_LENGTH] or "app"
+    )
+    if user != good_user:
+        found["nonroot_user"] = (
+            f"takes a small letter, then up to {USER_LENGTH - 1} of a-z, 0-9, hyphen and underscore",
+            good_user if good_user not in RESERVED_USERS else "app",
         )
-    elif user in SYSTEM_ACCOUNTS:
-        found.append(
-            f"nonroot_user is {user!r}, which Debian already has: choose another name, like app."
+    elif user in RESERVED_USERS:
+        found["nonroot_user"] = (
+            "must be another word, because the base image has this account",
+            "app",
         )
+
+    if answers["__license"] not in ("none", "MIT"):
+        found["__license"] = ("takes MIT or none", "none")
     return found
 
 
-def main(answers: dict[str, Any]) -> None:
-    """Print every problem and exit 1 if there is one."""
+def clean_name(name: str) -> str:
+    """Return the name without what could not be shown or stored, at most NAME_LENGTH characters of it."""
+    one_line = re.sub(r"[\t-\r\x85\u2028\u2029]+", " ", name)
+    return "".join(filter(is_visible, one_line)).strip()[:NAME_LENGTH].rstrip()
+
+
+def is_visible(character: str) -> bool:
+    """Whether a character may stand in a name: not control, format, separator, surrogate, unassigned."""
+    if character in JOINERS or 0xE0020 <= ord(character) <= 0xE007F:
+        return True
+    return unicodedata.category(character) not in ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
+
+
+def clean_slug(text: str) -> str:
+    """Return the nearest slug to a text: a-z, 0-9 and single hyphens, a letter first; maybe nothing."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", re.sub("['`]", "", plain)).strip("-")
+    return ("site-" + slug if slug[:1].isdigit() else slug)[:SLUG_LENGTH].strip("-")
+
+
+def command(answers: Answers, corrections: dict[str, str]) -> str:
+    """Return the command that generates the project again, with some answers corrected, for a shell."""
+    words = ["cookiecutter", str(answers.get("_template", "")), "--no-input"]
+    if answers.get("_checkout"):
+        words += ["--checkout", answers["_checkout"]]
+    output = answers.get("_output_dir", "")
+    if output and output != os.environ.get("PWD"):
+        words += ["--output-dir", output]
+    for name, answer in (answers | corrections).items():
+        if not name.startswith("_") or (name == "__license" and answer != "none"):
+            words.append(f"{name}={literal(answer)}")
+    return shlex.join(words)
+
+
+def literal(answer: str) -> str:
+    """Return an answer so that Jinja, which Cookiecutter applies to the command line, leaves it alone."""
+    if not re.search(r"\{\{|# ?\{[%#]", answer):
+        return answer
+    escaped = answer.replace("\\", "\\\\").replace("'", "\\'")
+    return "{" + "{ '" + escaped + "' }" + "}"
+
+
+def remove_folders() -> None:
+    """Remove the folders that Cookiecutter made above the project's; it removes that one itself.
+
+    They hold nothing else and were born in the same moment. A system that does not tell when a folder
+    was born keeps them.
+    """
+    made = [Path.cwd()]
+    while (parent := made[-1].parent) != made[-1]:
+        if [*parent.iterdir()] != [made[-1]] or not 0 <= birth(made[-1]) - birth(parent) < MOMENT:
+            break
+        made.append(parent)
+    if len(made) > 1:
+        os.chdir(made[-1].parent)
+        for folder in made:
+            folder.rmdir()
+
+
+def birth(folder: Path) -> float:
+    """Return when a folder was made, in seconds since 1970; NaN, which compares to nothing, if unknown."""
+    born = getattr(folder.stat(), "st_birthtime", None)  # macOS and Windows
+    if born is not None:
+        return float(born)
+    try:
+        told = subprocess.run(
+            ["stat", "--format=%.W", folder], check=True, capture_output=True, text=True
+        )
+        return float(told.stdout) or float("nan")
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return float("nan")
+
+
+def shown(value: str) -> str:
+    """Return a value in quotes, with nothing that a terminal would act on, and not too much of it."""
+    return repr(value[:60]) + ("…" if len(value) > 60 else "")
+
+
+def main(answers: Answers) -> None:
+    """Exit 1 with all that is wrong with the answers, if anything is; nothing is left then."""
     found = problems(answers)
-    for problem in found:
-        print(f"error: {problem}", file=sys.stderr)
-    if found:
-        sys.exit(1)
+    if not found:
+        return
+    lines = [
+        f"error: {name} is {shown(answers[name])}: it {sentence}, like {shown(better)}."
+        for name, (sentence, better) in found.items()
+    ]
+    again = command(answers, {name: better for name, (_, better) in found.items()})
+    print(
+        *lines,
+        "",
+        "Nothing was made. This would work:",
+        "",
+        f"    {again}",
+        "",
+        sep="\n",
+        file=sys.stderr,
+    )
+    remove_folders()
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -78,22 +78,3 @@ def test_answers_on_the_command_line_are_taken(tmp_path: Path) -> None:
     project = tmp_path / "tea-shop"
     assert "python:3.12-slim-trixie" in (project / "Dockerfile").read_text()
     assert "mariadb:11.8" in (project / "docker-compose.yml").read_text()
-
-
-@pytest.mark.parametrize(
-    ("name", "slug"),
-    [
-        ("Zoë Müller's Café", "zoe-mullers-cafe"),
-        ("Jane O’Hara’s Shop", "jane-oharas-shop"),
-        ("2nd Site", "site-2nd-site"),
-        ("!!!", "my-django-site"),
-        ("a" * 80, "a" * 50),
-        ("李 雷", "li-lei"),
-    ],
-)
-def test_slug_follows_from_the_name(name: str, slug: str, tmp_path: Path) -> None:
-    command = [COOKIECUTTER, str(TEMPLATE), "--no-input", "--output-dir", str(tmp_path)]
-
-    subprocess.run([*command, f"project_name={name}"], check=True, env=environment(tmp_path))
-
-    assert (tmp_path / slug / "manage.py").exists()
