@@ -37,24 +37,34 @@ def main(answers: Answers) -> None:
         try:
             done = step(answers)
             outcomes += [("done", done)] if done else []
-        except (NotDone, OSError, subprocess.SubprocessError) as reason:
-            outcomes.append(("not done", f"{reason}"))
+        except NotDone as reason:
+            outcomes.append(("not done", str(reason)))
+        except Exception as error:  # noqa: BLE001 -- a failure nobody thought of must not delete the project
+            outcomes.append(("not done", f"{step.__name__.replace('_', ' ')}: {error!r}"))
         except KeyboardInterrupt:
             outcomes.append(("not done", f"{step.__name__.replace('_', ' ')}: interrupted"))
             break
+    outcomes.append(("next", f"cd {shlex.quote(shown_path())} && docker compose up"))
     for state, sentence in outcomes:
-        say(state, sentence)
-    say("next", f"cd {shlex.quote(shown_path())} && docker compose up")
+        if state == "not done" or not under_cruft(answers):
+            say(state, sentence)
+
+
+def under_cruft(answers: Answers) -> bool:
+    """Whether cruft renders the project, as it does again and again to compare it, and prints a diff.
+
+    Only Cookiecutter itself puts _output_dir among the answers.
+    """
+    return "_output_dir" not in answers
 
 
 def skipped_tools(answers: Answers) -> list[str]:
-    """Return which of git, uv and docker must not run: those in TEMPLATE_SKIP, and all of them under cruft.
+    """Return which of git, uv, docker and chown must not run: those in TEMPLATE_SKIP, under cruft all.
 
-    cruft renders a project again and again to compare it, and loses files to a .git made there.
-    Only Cookiecutter itself puts _output_dir among the answers.
+    cruft would lose files to a .git made here, and its own git minds a folder of another owner.
     """
-    if "_output_dir" not in answers:
-        return ["git", "uv", "docker"]
+    if under_cruft(answers):
+        return ["git", "uv", "docker", "chown"]
     return os.environ.get("TEMPLATE_SKIP", "").split(",")
 
 
@@ -187,7 +197,7 @@ STEPS: list[tuple[Callable[[Answers], str], str]] = [
     (write_env, ""),
     (lock_dependencies, "uv"),
     (commit, "git"),
-    (give_to_image_account, ""),
+    (give_to_image_account, "chown"),
     (warn_of_old_data, "docker"),
     (build_image, "docker"),
 ]

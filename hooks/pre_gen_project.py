@@ -24,10 +24,10 @@ JOINERS = "\u200c\u200d"
 
 # Accounts and groups of the base images, which cannot be made again
 RESERVED_USERS = [
-    "_apt", "adm", "audio", "backup", "bin", "cdrom", "daemon", "dialout", "dip", "disk", "fax",
+    "_apt", "_ssh", "adm", "audio", "backup", "bin", "cdrom", "daemon", "dialout", "dip", "disk", "fax",
     "floppy", "games", "input", "irc", "kmem", "kvm", "list", "lp", "mail", "man", "news",
     "nobody", "nogroup", "operator", "plugdev", "proxy", "render", "root", "sasl", "sgx",
-    "shadow", "src", "staff", "sudo", "sync", "sys", "tape", "tty", "users", "utmp", "uucp",
+    "shadow", "src", "ssh", "staff", "sudo", "sync", "sys", "tape", "tty", "users", "utmp", "uucp",
     "video", "voice", "www-data",
 ]  # fmt: skip
 
@@ -35,7 +35,8 @@ RESERVED_USERS = [
 def problems(answers: Answers) -> dict[str, tuple[str, str]]:
     """Return what is wrong with the answers: name → (a sentence, a value that would be accepted)."""
     found = {}
-    name, slug, user = (answers[key] for key in ("project_name", "project_slug", "nonroot_user"))
+    # cookiecutter.json keeps a slug that could be a path from the file system, in __project_slug
+    name, slug, user = (answers[key] for key in ("project_name", "__project_slug", "nonroot_user"))
 
     good_name = clean_name(name) or "My Django Site"
     if name != good_name:
@@ -118,7 +119,7 @@ def literal(answer: str) -> str:
 def remove_folders() -> None:
     """Remove the folders that Cookiecutter made above the project's; it removes that one itself.
 
-    They hold nothing else and were born in the same moment. A system that does not tell when a folder
+    They hold nothing else, and were born in the same moment. A system that does not tell when a folder
     was born keeps them.
     """
     made = [Path.cwd()]
@@ -156,8 +157,9 @@ def main(answers: Answers) -> None:
     found = problems(answers)
     if not found:
         return
+    given = answers | {"project_slug": answers["__project_slug"]}
     lines = [
-        f"error: {name} is {shown(answers[name])}: it {sentence}, like {shown(better)}."
+        f"error: {name} is {shown(given[name])}: it {sentence}, like {shown(better)}."
         for name, (sentence, better) in found.items()
     ]
     again = command(answers, {name: better for name, (_, better) in found.items()})

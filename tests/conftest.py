@@ -17,7 +17,7 @@ from tools.interpreter import UV, supported_python
 Bake = Callable[..., Path]
 
 # No step of the hook that leaves the folder, unless a test asks for it
-os.environ["TEMPLATE_SKIP"] = "uv,docker"
+os.environ["TEMPLATE_SKIP"] = "git,uv,docker"
 os.environ["PATH"] = os.pathsep.join([str(Path(UV).parent), os.environ["PATH"]])
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.matrix import VARIANTS, name_of
+from tests.matrix import CHOICES, VARIANTS, name_of
 from tests.stack import Stack, copy_of, started, wait_for
-from tests.test_hooks import generate
+from tests.test_hooks import generate, pre_gen
 
 pytestmark = [pytest.mark.container, pytest.mark.xdist_group("development")]
 
@@ -212,3 +212,13 @@ def test_hook_builds_the_image_when_asked(engine: None, tmp_path: Path, python: 
     assert image.strip()
     assert "the image built-by-hook:latest is built" in done.stdout
     assert "collectstatic" in done.stdout, "Docker's own progress is shown"
+
+
+@pytest.mark.parametrize("debian_tag", CHOICES["debian_tag"])
+def test_no_account_of_the_base_image_can_be_asked_for(engine: None, debian_tag: str) -> None:
+    image = f"python:{CHOICES['python_version'][0]}-{debian_tag}"
+    command = ["docker", "run", "--rm", image, "cat", "/etc/passwd", "/etc/group"]
+    listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    names = {line.partition(":")[0] for line in listing.splitlines()}
+    assert names <= set(pre_gen.RESERVED_USERS)

@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -34,7 +35,7 @@ post_gen = load("post_gen_project")
 
 GOOD = {
     "project_name": "My Site",
-    "project_slug": "my-site",
+    "__project_slug": "my-site",
     "nonroot_user": "app",
     "__license": "none",
     "_reserved_slugs": ANSWERS["_reserved_slugs"],
@@ -42,17 +43,22 @@ GOOD = {
 
 
 def generate(
-    folder: Path, *answers: str, path: Path | None = None, **variables: str
+    folder: Path,
+    *answers: str,
+    path: Path | None = None,
+    template: Path = TEMPLATE,
+    environment: Mapping[str, str] = {},
+    **variables: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run the command of the README into a folder; path holds the only commands there are."""
-    environment = {k: v for k, v in os.environ.items() if k != "TEMPLATE_SKIP"} | variables
+    kept = {k: v for k, v in os.environ.items() if k != "TEMPLATE_SKIP"}
     if path:
-        environment["PATH"] = str(path)
-    command = [COOKIECUTTER, str(TEMPLATE), "--no-input", "--output-dir", str(folder), *answers]
+        kept["PATH"] = str(path)
+    command = [COOKIECUTTER, str(template), "--no-input", "--output-dir", str(folder), *answers]
     return subprocess.run(
         command,
         check=False,
-        env=environment,
+        env={**kept, **environment, **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -99,7 +105,8 @@ def test_good_answers_are_accepted() -> None:
     ],
 )
 def test_bad_answer_is_named(name: str, value: str) -> None:
-    problems = pre_gen.problems(GOOD | {name: value})
+    typed = "__project_slug" if name == "project_slug" else name
+    problems = pre_gen.problems(GOOD | {typed: value})
 
     assert list(problems) == [name]
 

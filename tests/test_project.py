@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -42,11 +43,13 @@ def test_each_set_of_sources_is_among_the_tested(rendered: Path) -> None:
 class Project:
     """A copy of a rendered project, whose commands run as its README says: with uv."""
 
-    def __init__(self, folder: Path, python: str) -> None:
+    def __init__(self, folder: Path, python: str, environment: Path) -> None:
         self.folder = folder
         removed = {"VIRTUAL_ENV", "TEMPLATE_SKIP", "PYTHONDONTWRITEBYTECODE"}
         self.environment = {k: v for k, v in os.environ.items() if k not in removed}
         self.environment["UV_PYTHON"] = python
+        # Without Docker all of them have the same dependencies, so they share them
+        self.environment["UV_PROJECT_ENVIRONMENT"] = str(environment)
 
     def run(self, *command: str) -> str:
         """Run a command in the project's own virtual environment, and return what it prints."""
@@ -73,7 +76,7 @@ def project(
     name = name_of(request.param)
     folder = tmp_path_factory.mktemp("project") / name
     shutil.copytree(rendered / name, folder)
-    return Project(folder, python)
+    return Project(folder, python, rendered.with_name("environment"))
 
 
 each_project = pytest.mark.parametrize(
@@ -117,3 +120,12 @@ def test_it_starts_on_sqlite(project: Project) -> None:
             assert "<dt>SQLite</dt>" in wait_for(port, "/").text
         finally:
             server.send_signal(signal.SIGTERM)
+
+
+@each_project
+def test_no_slug_can_take_the_name_of_a_dependency(project: Project) -> None:
+    packages = tomllib.loads((project.folder / "uv.lock").read_text())["package"]
+
+    names = {package["name"] for package in packages} - {project.folder.name}
+    reserved = ANSWERS["_reserved_slugs"]["names a package that the project depends on"]
+    assert names <= set(reserved)

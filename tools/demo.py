@@ -28,7 +28,7 @@ def main() -> int:
         )
         return 1
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["TEMPLATE_SKIP"] = "uv"
+        os.environ["TEMPLATE_SKIP"] = "git,uv"
         # Cookiecutter and uv leave temporary files behind: they go with the folder
         os.environ["TMPDIR"] = tempfile.tempdir = folder
         project = Path(cookiecutter(str(TEMPLATE), no_input=True, output_dir=folder))
