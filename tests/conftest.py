@@ -10,7 +10,7 @@ from cookiecutter.main import cookiecutter
 from filelock import FileLock
 from pytest_cookies.plugin import Cookies, Result
 
-from tests.matrix import TEMPLATE, VARIANTS, name_of
+from tests.matrix import NAME, TEMPLATE, VARIANTS, name_of, wrapped
 from tools.demo import engine_answers
 from tools.interpreter import UV, supported_python
 
@@ -37,7 +37,7 @@ def bake(cookies: Cookies) -> Bake:
 
 def render_variant(variant: dict[str, str], folder: Path) -> None:
     """Render a variant into a folder named after it."""
-    answers = variant | {"project_slug": name_of(variant)}
+    answers = variant | {"project_slug": name_of(variant), "project_name": wrapped(NAME)}
     cookiecutter(str(TEMPLATE), no_input=True, extra_context=answers, output_dir=str(folder))
 
 

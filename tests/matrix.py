@@ -11,6 +11,9 @@ SOURCE = TEMPLATE / "{{cookiecutter.project_slug}}"
 
 ANSWERS: dict[str, Any] = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))
 QUESTIONS = [name for name in ANSWERS if not name.startswith("_")]
+# Every variant carries a name that breaks what does not quote it
+NAME = """Zoë's "Tea" & <Cake> \\ {{ 7*7 }} {% if %} %s $HOME 🐍"""
+
 # Answers that change no file stay out of the product
 CHOICES = {q: ANSWERS[q] for q in QUESTIONS if isinstance(ANSWERS[q], list) and q != "docker_build"}
 
@@ -20,6 +23,11 @@ def product(choices: Mapping[str, Iterable[str]]) -> list[dict[str, str]]:
     return [
         dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())
     ]
+
+
+def wrapped(text: str) -> str:
+    """A text as Jinja that yields it again, however awkward it is: Cookiecutter renders key=value."""
+    return "{{ '" + "".join(f"\\U{ord(character):08x}" for character in text) + "' }}"
 
 
 def pairs_of(variant: Mapping[str, str]) -> set[tuple[tuple[str, str], ...]]:

@@ -18,11 +18,12 @@ from cookiecutter.prompt import prompt_for_config
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.matrix import ANSWERS, QUESTIONS, TEMPLATE
+from tests.matrix import ANSWERS, NAME, QUESTIONS, TEMPLATE, wrapped
 from tests.test_hooks import COOKIECUTTER, GOOD, generate, pre_gen
 
 # Each broke something once, here or in another template
 AWKWARD = [
+    NAME,
     "Jane O'Hara's Shop",
     'The "Best" Shop',
     "back\\slash",
@@ -80,11 +81,6 @@ awkward_text = st.one_of(
         "".join
     ),
 )
-
-
-def wrapped(text: str) -> str:
-    """A text as Jinja that yields it again, however awkward it is."""
-    return "{{ '" + "".join(f"\\U{ord(character):08x}" for character in text) + "' }}"
 
 
 def outcome(folder: Path, **answers: str) -> Path | None:

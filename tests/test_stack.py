@@ -4,11 +4,12 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 
 import pytest
 
-from tests.matrix import ANSWERS, COVERING, name_of
+from tests.matrix import ANSWERS, COVERING, NAME, name_of
 from tests.stack import Stack, copy_of, get, link_to, production, started
 
 UIDS = (1000, 1001, 4242)
@@ -65,6 +66,7 @@ def test_home_page_says_what_is_running(stack: Stack, variant: Variant) -> None:
     label = ANSWERS["_databases"][variant[0]["database"]]["label"]
     name, _, version = label.partition(" ")
     assert page.status == 200
+    assert f"<title>{escape(NAME)}</title>" in page.text
     assert variant[0]["python_version"] in page.text
     assert re.search(rf"<dt>{name}</dt>\s*<dd>{version}", page.text)
 
