@@ -26,6 +26,10 @@ class NotDone(Exception):
     """A step could not be done; the text says why, and what to do instead."""
 
 
+class Warned(Exception):
+    """A step found something that the user should know; the text says what."""
+
+
 def main(answers: Answers) -> None:
     """Take every step in the rendered project, which is the current folder, then say how each ended."""
     skipped = skipped_tools(answers)
@@ -39,6 +43,8 @@ def main(answers: Answers) -> None:
             outcomes += [("done", done)] if done else []
         except NotDone as reason:
             outcomes.append(("not done", str(reason)))
+        except Warned as reason:
+            outcomes.append(("warning", str(reason)))
         except Exception as error:  # noqa: BLE001 -- a failure nobody thought of must not delete the project
             outcomes.append(("not done", f"{step.__name__.replace('_', ' ')}: {error!r}"))
         except KeyboardInterrupt:
@@ -46,7 +52,7 @@ def main(answers: Answers) -> None:
             break
     outcomes.append(("next", f"cd {shlex.quote(shown_path())} && docker compose up"))
     for state, sentence in outcomes:
-        if state == "not done" or not under_cruft(answers):
+        if state in ("not done", "warning") or not under_cruft(answers):
             say(state, sentence)
 
 
@@ -90,6 +96,8 @@ def unify_line_endings(answers: Answers) -> str:
 
 def write_env(answers: Answers) -> str:
     """Write .env from .env.example, with new secrets and the user of the development container."""
+    if Path(".env").exists():  # with --overwrite-if-exists
+        return ".env was here already, and keeps its secrets"
     uid, gid = container_user("docker" not in skipped_tools(answers) and engine_is_rootless())
     values = {"HOST_UID=": f"HOST_UID={uid}", "HOST_GID=": f"HOST_GID={gid}"}
     lines = []
@@ -167,15 +175,21 @@ def env_text() -> str:
     return Path(".env").read_text(encoding="utf-8") if Path(".env").exists() else ""
 
 
-def warn_of_old_data(answers: Answers) -> str:
-    """Tell of volumes that an earlier project of this name has left: its password is another one."""
-    label = f"label=com.docker.compose.project={answers['project_slug']}"
-    if not run("docker", "volume", "ls", "--quiet", "--filter", label).stdout.strip():
-        return ""
-    raise NotDone(
-        "docker has volumes of an earlier project of this name, whose password this one does not know: "
-        "`docker compose down --volumes` deletes them and their data"
-    )
+def warn_of_clashes(answers: Answers) -> str:
+    """Tell of an image and of volumes that have this name already, from an earlier project or another."""
+    slug = answers["project_slug"]
+    found = []
+    if run("docker", "image", "ls", "--quiet", f"{slug}:latest").stdout.strip():
+        found.append(f"docker has an image {slug}:latest already, which a build replaces")
+    label = f"label=com.docker.compose.project={slug}"
+    if run("docker", "volume", "ls", "--quiet", "--filter", label).stdout.strip():
+        found.append(
+            f"docker has volumes of an earlier project {slug}, whose password this one does not know: "
+            "`docker compose down --volumes` deletes them and their data"
+        )
+    if found:
+        raise Warned("; ".join(found))
+    return ""
 
 
 def build_image(answers: Answers) -> str:
@@ -198,7 +212,7 @@ STEPS: list[tuple[Callable[[Answers], str], str]] = [
     (lock_dependencies, "uv"),
     (commit, "git"),
     (give_to_image_account, "chown"),
-    (warn_of_old_data, "docker"),
+    (warn_of_clashes, "docker"),
     (build_image, "docker"),
 ]
 
@@ -227,7 +241,7 @@ def shown_path() -> str:
 
 def say(state: str, sentence: str) -> None:
     """Print one line, coloured on a terminal; a closed or broken output is no reason to fail."""
-    colours = {"done": "32", "not done": "33", "next": "1"}
+    colours = {"done": "32", "not done": "33", "warning": "33", "next": "1"}
     label = f"{state:>8}"
     try:
         if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):

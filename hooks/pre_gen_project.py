@@ -81,10 +81,10 @@ def clean_name(name: str) -> str:
 
 
 def is_visible(character: str) -> bool:
-    """Whether a character may stand in a name: not control, format, separator, surrogate, unassigned."""
+    """Whether a character may stand in a name: not control, format, surrogate, line or paragraph end."""
     if character in JOINERS or 0xE0020 <= ord(character) <= 0xE007F:
         return True
-    return unicodedata.category(character) not in ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
+    return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def clean_slug(text: str) -> str:

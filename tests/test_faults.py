@@ -285,6 +285,16 @@ def test_windows_line_endings_in_the_checkout(tmp_path: Path, commands: Path) ->
             assert path.read_bytes() == plain.read_bytes(), path
 
 
+def test_project_that_is_rendered_over_keeps_its_secrets(tmp_path: Path, commands: Path) -> None:
+    generate(tmp_path, path=commands)
+    secrets = (tmp_path / SLUG / ".env").read_text()
+
+    done = generate(tmp_path, "--overwrite-if-exists", path=commands)
+
+    assert done.returncode == 0
+    assert (tmp_path / SLUG / ".env").read_text() == secrets
+
+
 def test_no_identity_for_git(tmp_path: Path) -> None:
     done = generate(tmp_path, TEMPLATE_SKIP="uv,docker", environment=NOBODY)
 
@@ -323,13 +333,21 @@ def test_every_tool_can_be_skipped(tools: str, tmp_path: Path, commands: Path) -
 
 
 @pytest.mark.container
-def test_volumes_of_an_earlier_project_are_told_of(engine: None, tmp_path: Path) -> None:
-    label = "com.docker.compose.project=left-over-site"
-    volume = "left-over-site_database"
-    subprocess.run(["docker", "volume", "create", "--label", label, volume], check=True)
+def test_volumes_and_images_of_the_same_name_are_told_of(engine: None, tmp_path: Path) -> None:
+    slug = "left-over-site"
+    label = f"com.docker.compose.project={slug}"
+    volume = f"{slug}_database"
+    docker("volume", "create", "--label", label, volume)
+    docker("tag", "python:3.14-slim-trixie", f"{slug}:latest")
     try:
-        done = generate(tmp_path, "project_slug=left-over-site", TEMPLATE_SKIP="git,uv")
+        done = generate(tmp_path, f"project_slug={slug}", TEMPLATE_SKIP="git,uv")
     finally:
-        subprocess.run(["docker", "volume", "rm", volume], check=True)
+        docker("volume", "rm", volume)
+        docker("rmi", f"{slug}:latest")
 
-    assert "volumes of an earlier project of this name" in done.stdout
+    assert f" warning  docker has an image {slug}:latest already" in done.stdout
+    assert f"docker has volumes of an earlier project {slug}" in done.stdout
+
+
+def docker(*arguments: str) -> None:
+    subprocess.run(["docker", *arguments], check=True, stdout=subprocess.DEVNULL)
