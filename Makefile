@@ -25,4 +25,5 @@ lint: .venv/ready ## Lint and type-check the template's own code
 
 .PHONY: test
 test: lint ## Render, check, build and boot everything
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup -m "not swarm"
+	$(BIN)/python -m pytest -m swarm

@@ -164,7 +164,7 @@ def test_any_slug_and_account_are_rendered_or_refused(slug: str, user: str) -> N
         inside = Path(folder) / "one" / "two"
         inside.mkdir(parents=True)
         (inside / "mine.txt").write_text("mine")
-        time.sleep(0.15)  # older than anything that Cookiecutter makes
+        time.sleep(3 * pre_gen.MOMENT)  # older than anything that Cookiecutter makes
 
         project = outcome(inside, project_slug=slug, nonroot_user=user)
 

@@ -1,5 +1,6 @@
 """What is rendered is final: no formatter would change it, and no linter or schema objects."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,7 +46,10 @@ def test_yamllint_finds_nothing(rendered: Path) -> None:
 
 
 def test_hadolint_finds_nothing(rendered: Path) -> None:
-    run("hadolint", *all_files(rendered, "Dockerfile"), folder=rendered)
+    # One of those that differ in nothing but the tag of the base image
+    tag = re.compile('python:[^"]+')
+    files = {tag.sub("", file.read_text()): file for file in all_files(rendered, "Dockerfile")}
+    run("hadolint", *files.values(), folder=rendered)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +75,7 @@ def test_zizmor_finds_nothing_in_the_workflows(rendered: Path) -> None:
 
 @pytest.mark.container
 def test_compose_reads_every_file(rendered: Path, engine: None) -> None:
-    for file in all_files(rendered, "docker-compose.yml"):
+    for file in all_files(rendered, "docker-compose*.yml"):
         command = ["docker", "compose", "--file", str(file), "config", "--quiet"]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

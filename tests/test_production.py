@@ -1,0 +1,310 @@
+"""The production stack, on each database: HTTPS, hardened to the last container, and nothing lost at a stop."""
+
+import http.client
+import os
+import re
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.matrix import VARIANTS, name_of
+from tests.stack import Answer, Stack, copy_of, started
+from tools.demo import free_port
+
+pytestmark = pytest.mark.container
+
+# The first variant of each database
+BY_DATABASE = {variant["database"]: variant for variant in reversed(VARIANTS)}
+
+# Caddy signs the certificate of localhost itself
+TRUSTING = ssl._create_unverified_context()
+
+
+def each(databases: Iterable[str]) -> pytest.MarkDecorator:
+    """Run a test on the production stack of each database."""
+    stacks = [
+        pytest.param(
+            BY_DATABASE[name], id=name, marks=pytest.mark.xdist_group(f"production-{name}")
+        )
+        for name in databases
+    ]
+    return pytest.mark.parametrize("stack", stacks, indirect=True, scope="module")
+
+
+each_database = each(BY_DATABASE)
+each_server = each(name for name in BY_DATABASE if name != "sqlite")
+
+
+def prepared(rendered: Path, folder: Path, variant: dict[str, str], name: str) -> Stack:
+    """A copy of a variant with its secrets, whose commands act on the production file."""
+    copy_of(rendered / name_of(variant), folder / name, os.getuid())
+    environment = {
+        "COMPOSE_FILE": "docker-compose.prod.yml",
+        "COMPOSE_PROJECT_NAME": name,
+        "HTTP_PORT": str(free_port(0)),
+        "HTTPS_PORT": str(free_port(0)),
+        "IMAGE": name,
+    }
+    stack = Stack(folder / name, name, environment)
+    stack.run("make", "secrets")
+    return stack
+
+
+@pytest.fixture(scope="module")
+def stack(
+    engine: None,
+    request: pytest.FixtureRequest,
+    rendered: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stack]:
+    """The production stack of a database, up and healthy."""
+    variant: dict[str, str] = request.param
+    name = f"production-{variant['database']}"
+    prepared_stack = prepared(rendered, tmp_path_factory.mktemp("production"), variant, name)
+    try:
+        with started(prepared_stack) as running:
+            yield running
+    finally:
+        prepared_stack.run("docker", "rmi", "--force", name, check=False)
+
+
+def fetch(
+    stack: Stack, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> Answer:
+    """Ask the proxy over HTTPS, with POST if there is a body."""
+    port = int(stack.environment["HTTPS_PORT"])
+    connection = http.client.HTTPSConnection("localhost", port, context=TRUSTING, timeout=60)
+    try:
+        connection.request("POST" if body else "GET", path, body, headers or {})
+        response = connection.getresponse()
+        text = response.read().decode(errors="replace")
+        return Answer(response.status, dict(response.getheaders()), text)
+    finally:
+        connection.close()
+
+
+@contextmanager
+def load(stack: Stack, clients: int = 8, most: int = 20_000) -> Iterator[Counter[str]]:
+    """Keep clients asking while the block runs; counts the answers by status, or by the error."""
+    outcomes: Counter[str] = Counter()
+    over = threading.Event()
+
+    def client() -> None:
+        while not over.is_set() and outcomes.total() < most:
+            try:
+                outcomes[str(fetch(stack, "/accounts/login/").status)] += 1
+            except OSError as error:
+                outcomes[repr(error)] += 1
+
+    threads = [threading.Thread(target=client) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        time.sleep(1)
+        yield outcomes
+        time.sleep(1)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    print(f"{outcomes.total()} requests: {dict(outcomes)}")
+
+
+@each_database
+def test_proxy_answers_over_https_and_leads_there(stack: Stack) -> None:
+    page = fetch(stack, "/")
+    connection = http.client.HTTPConnection("localhost", int(stack.environment["HTTP_PORT"]))
+    connection.request("GET", "/")
+    plain = connection.getresponse()
+    connection.close()
+
+    assert page.status == 200
+    assert plain.status == 308
+    assert plain.headers["Location"].startswith("https://")
+
+
+@each_database
+def test_pages_carry_the_headers_of_a_safe_site(stack: Stack) -> None:
+    page = fetch(stack, "/accounts/login/")
+    headers = {name.lower(): value for name, value in page.headers.items()}
+
+    assert "max-age" in headers["strict-transport-security"]
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+    assert headers["referrer-policy"] == "same-origin"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert {"secure", "samesite=lax"} <= set(re.split(r"; ?", headers["set-cookie"].lower()))
+    assert "server" not in headers
+
+
+@each_database
+def test_every_container_is_locked_down(stack: Stack) -> None:
+    for service in stack.compose("ps", "--services").split():
+        status = stack.execute("sh", "-c", "cat /proc/[0-9]*/status", service=service)
+        write = ("docker", "compose", "exec", "-T", service, "sh", "-c", "echo > /written")
+
+        assert "0" not in re.findall(r"^Uid:\s+(\d+)", status, re.MULTILINE), service
+        assert set(re.findall(r"^NoNewPrivs:\s+(\d)", status, re.MULTILINE)) == {"1"}, service
+        assert "Read-only file system" in stack.run(*write, check=False).stdout, service
+        # NET_BIND_SERVICE is the eleventh capability
+        allowed = {"0" * 16, "0000000000000400"} if service == "proxy" else {"0" * 16}
+        assert set(re.findall(r"^CapEff:\s+(\w+)", status, re.MULTILINE)) <= allowed, service
+
+
+@each_database
+def test_secrets_are_closed_to_others_and_stay_in_their_files(stack: Stack) -> None:
+    folder = stack.folder / "secrets"
+    containers = stack.compose("ps", "--all", "--quiet").split()
+    told = stack.run("docker", "inspect", *containers).stdout
+    told += stack.run("docker", "history", "--no-trunc", stack.environment["IMAGE"]).stdout
+    told += stack.compose("logs")
+
+    assert folder.stat().st_mode & 0o777 == 0o700
+    for secret in folder.iterdir():
+        assert secret.stat().st_mode & 0o777 == 0o444
+        if secret.name != "database_url" or "@" in secret.read_text():
+            assert secret.read_text().strip() not in told
+
+
+@each_server
+def test_proxy_does_not_reach_the_database_which_reaches_nothing(stack: Stack) -> None:
+    lookup = ("docker", "compose", "exec", "-T", "proxy", "getent", "hosts", "db")
+    network = "{" + "{.Internal}" + "}"
+
+    assert stack.run(*lookup, check=False).returncode != 0
+    assert stack.execute("getent", "hosts", "db").split()[1] == "db"
+    back = stack.run("docker", "network", "inspect", "--format", network, f"{stack.name}_back")
+    assert back.stdout.strip() == "true"
+
+
+@each_database
+def test_uploaded_file_is_served_by_the_proxy(stack: Stack) -> None:
+    stack.execute("sh", "-c", "echo hello > /data/media/hello.txt")
+
+    answer = fetch(stack, "/media/hello.txt")
+
+    assert answer.text == "hello\n"
+    assert "sandbox" in answer.headers["Content-Security-Policy"]
+
+
+@each_database
+def test_body_over_the_limit_is_refused(stack: Stack) -> None:
+    page = fetch(stack, "/accounts/login/")
+    token = re.search('csrfmiddlewaretoken" value="(.+?)"', page.text)
+    assert token
+    headers = {
+        "Content-Type": "multipart/form-data; boundary=frontier",
+        "Cookie": page.headers["Set-Cookie"].partition(";")[0],
+        "Referer": f"https://localhost:{stack.environment['HTTPS_PORT']}/",
+        "X-CSRFToken": token[1],
+    }
+    part = b'--frontier\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
+
+    for megabytes, status in ((1, 200), (11, 413)):
+        body = part + b"x" * megabytes * 1_000_000 + b"\r\n--frontier--\r\n"
+        assert fetch(stack, "/accounts/login/", body, headers).status == status
+
+
+@each_server
+def test_several_may_migrate_at_once(stack: Stack) -> None:
+    stack.execute("python", "manage.py", "migrate", "users", "zero")
+
+    stack.compose("up", "--wait", "--no-recreate", "--scale", "migrate=4")
+    stack.compose("up", "--wait", "--scale", "migrate=1")
+
+    assert "[ ]" not in stack.execute("python", "manage.py", "showmigrations")
+
+
+@each_server
+def test_no_request_is_lost_when_a_replica_stops(stack: Stack) -> None:
+    replica = f"{stack.name}-web-1"
+    state = "{" + "{.State.ExitCode}" + "}"
+
+    with load(stack) as outcomes:
+        stack.run("docker", "stop", "--time=30", replica)
+
+    exit_code = stack.run("docker", "inspect", "--format", state, replica).stdout.strip()
+    stack.compose("up", "--wait")
+    assert exit_code == "0"
+    assert outcomes.total() > 20
+    assert set(outcomes) == {"200"}
+
+
+@each_server
+def test_site_recovers_by_itself_when_the_database_was_away(stack: Stack) -> None:
+    restarts = "{" + "{.RestartCount}" + "}"
+
+    stack.compose("stop", "db")
+    away = fetch(stack, "/health/ready")
+    stack.compose("start", "db")
+    deadline = time.monotonic() + 60
+    while fetch(stack, "/health/ready").status != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+    assert away.status == 503
+    web = stack.compose("ps", "--quiet", "web").split()
+    counts = stack.run("docker", "inspect", "--format", restarts, *web).stdout.split()
+    assert set(counts) == {"0"}
+
+
+@pytest.mark.swarm
+def test_same_file_runs_on_a_swarm_and_loses_nothing_in_an_update(
+    engine: None, rendered: Path, tmp_path: Path
+) -> None:
+    name = "production-swarm"
+    stack = prepared(rendered, tmp_path, BY_DATABASE["postgresql"], name)
+    state = "{" + "{.Swarm.LocalNodeState}" + "}"
+    if stack.run("docker", "info", "--format", state).stdout.strip() != "inactive":
+        pytest.skip("the engine is part of a swarm")
+    stack.run("docker", "build", "--tag", name, ".")
+    stack.run("docker", "swarm", "init", "--advertise-addr", "127.0.0.1")
+    try:
+        stack.run("docker", "stack", "deploy", "--compose-file", "docker-compose.prod.yml", name)
+        deadline = time.monotonic() + 180
+        while not answers(stack):
+            assert time.monotonic() < deadline, stack.run("docker", "stack", "ps", name).stdout
+            time.sleep(0.5)
+
+        with load(stack) as outcomes:
+            stack.run("docker", "service", "update", "--force", "--detach=false", f"{name}_web")
+
+        assert outcomes.total() > 100
+        assert set(outcomes) == {"200"}
+    finally:
+        stack.run("docker", "stack", "rm", "--detach=false", name, check=False)
+        stack.run("docker", "swarm", "leave", "--force")
+        remove_volumes(stack)
+        stack.run("docker", "rmi", "--force", name, check=False)
+
+
+def answers(stack: Stack) -> bool:
+    """Whether both replicas are there and the page comes."""
+    replicas = "{" + "{.Replicas}" + "}"
+    listed = stack.run(
+        *("docker", "service", "ls", "--format", replicas, "--filter", f"name={stack.name}_web")
+    )
+    if listed.stdout.strip() != "2/2":
+        return False
+    try:
+        return fetch(stack, "/").status == 200
+    except OSError:
+        return False
+
+
+def remove_volumes(stack: Stack) -> None:
+    """Remove the volumes of a stack, once its containers are gone."""
+    label = f"label=com.docker.stack.namespace={stack.name}"
+    listed = ("docker", "volume", "ls", "--quiet", "--filter", label)
+    for _ in range(60):
+        volumes = stack.run(*listed).stdout.split()
+        if not volumes or not stack.run("docker", "volume", "rm", *volumes, check=False).returncode:
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"volumes are left: {volumes}")
