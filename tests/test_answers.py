@@ -131,7 +131,7 @@ def test_impossible_name_is_refused(name: str, tmp_path: Path) -> None:
 
 
 @given(name=awkward_text)
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_name_is_rendered_or_refused(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         project = outcome(Path(folder), project_name=name)
@@ -158,7 +158,7 @@ def test_any_name_is_rendered_or_refused(name: str) -> None:
 @example(slug="site-", user="app")
 @example(slug="my-site", user="root")
 @example(slug="con", user="app")
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_slug_and_account_are_rendered_or_refused(slug: str, user: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         inside = Path(folder) / "one" / "two"

@@ -151,7 +151,9 @@ def test_no_network(tmp_path: Path, python: str) -> None:
 
 def test_interrupt_in_the_middle_of_the_build(tmp_path: Path, commands: Path) -> None:
     stand_in(
-        commands, "docker", f'if [ "$1" = build ]; then : > {commands}/building; /bin/sleep 60; fi'
+        commands,
+        "docker",
+        f'if [ "$1" = build ]; then : > {commands}/building; exec /bin/sleep 60; fi',
     )
     command = [COOKIECUTTER, str(TEMPLATE), "--no-input", "--output-dir", str(tmp_path)]
     with subprocess.Popen(
