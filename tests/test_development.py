@@ -20,7 +20,7 @@ SQLITE = next(variant for variant in VARIANTS if variant["database"] == "sqlite"
 
 
 @pytest.fixture(scope="module")
-def make_stack(
+def stack(
     engine: None, rendered: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
     """A stack on SQLite, the quickest one, that the tests of this file change."""
@@ -28,11 +28,6 @@ def make_stack(
     copy_of(rendered / name_of(SQLITE), folder, os.getuid() or 1000)
     with started(Stack(folder, "dev-one", {"WEB_PORT": "0"})) as running:
         yield running
-
-
-@pytest.fixture
-def stack(make_stack: Stack) -> Stack:
-    return make_stack
 
 
 def eventually(
