@@ -75,11 +75,11 @@ def skipped_tools(answers: Answers) -> list[str]:
 
 
 def remove_declined_files(answers: Answers) -> str:
-    """Delete the files of every answer that was not given, by the table _features."""
+    """Delete what belongs only to answers that were not given: files and folders, by the table _features."""
     for question, choices in answers["_features"].items():
-        for choice, paths in choices.items():
-            for path in map(Path, paths if answers[question] != choice else []):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        chosen = set(choices.get(answers[question], []))
+        for path in map(Path, {path for paths in choices.values() for path in paths} - chosen):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     return "the files of what you declined are gone"
 
 

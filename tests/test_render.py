@@ -19,14 +19,15 @@ def files_of(folder: Path) -> set[str]:
 
 
 def expected_files(answers: dict[str, str]) -> set[str]:
-    declined = {
-        file
-        for question, choices in ANSWERS["_features"].items()
-        for choice, files in choices.items()
-        for file in files
-        if answers[question] != choice
+    """The files of a project: all but those that belong only to other answers."""
+    declined: set[str] = set()
+    for question, choices in ANSWERS["_features"].items():
+        declined |= {path for paths in choices.values() for path in paths}
+        declined -= set(choices.get(answers[question], []))
+    files = {
+        file for file in files_of(SOURCE) if not declined & {file, *map(str, Path(file).parents)}
     }
-    return files_of(SOURCE) - declined | MADE_BY_HOOK
+    return files | MADE_BY_HOOK
 
 
 @pytest.fixture(params=VARIANTS, ids=name_of)

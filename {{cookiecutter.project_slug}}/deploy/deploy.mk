@@ -1,0 +1,13 @@
+# Of production; included by the Makefile, so paths start at the project's folder
+
+.PHONY: build
+build: ## Build the production image
+	docker build --tag "{{ cookiecutter.project_slug }}" .
+
+# Closed to others on this machine by the folder, and yet readable for the users of the containers
+.PHONY: secrets
+secrets: ## Make those secrets of production that are missing, in secrets/
+	@mkdir -p -m 700 secrets; umask 333; for name in secret_key database_password; do \
+		test -f secrets/$$name || od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > secrets/$$name; done; \
+		password=$$(cat secrets/database_password); test -f secrets/database_url || \
+		echo "{{ cookiecutter.__database_url | replace('${DATABASE_PASSWORD}', '$$password') }}" > secrets/database_url
