@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import LazyObject, empty
 
 from config.logging import request_id
 
@@ -34,6 +35,8 @@ class RequestLogMiddleware:
                 "path": request.path,
                 "status": response.status_code,
                 "duration_ms": round((time.perf_counter() - started) * 1000, 1),
+                "client": request.META.get("REMOTE_ADDR"),
+                "user": user_of(request),
             }
             logger.info(
                 "%(method)s %(path)s %(status)s", fields, extra={"fields": fields}
@@ -41,3 +44,11 @@ class RequestLogMiddleware:
             return response
         finally:
             request_id.reset(token)
+
+
+def user_of(request: HttpRequest) -> object:
+    """The id of the user, if the request has asked who that is: logging makes no query of its own."""
+    user = getattr(request, "user", None)
+    if isinstance(user, LazyObject) and user._wrapped is empty:
+        return None
+    return getattr(user, "pk", None)

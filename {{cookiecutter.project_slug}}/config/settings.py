@@ -5,9 +5,11 @@ https://docs.djangoproject.com/en/6.1/topics/settings/
 https://docs.djangoproject.com/en/6.1/ref/settings/
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from environs import FileAwareEnv
 
@@ -28,6 +30,19 @@ DEBUG = env.bool("DEBUG", False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1"] if DEBUG else ...)
 
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
+
+# Host names or networks that may say where a request came from: by default those that are not public
+TRUSTED_PROXIES: list[str] = env.list(
+    "TRUSTED_PROXIES",
+    [
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "::1/128",
+        "fc00::/7",
+    ],
+)
 
 
 # Application definition
@@ -50,6 +65,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # First, so that a health check needs no allowed host, HTTPS or session and leaves no log line
     "pages.health.HealthMiddleware",
+    "config.proxies.ProxyMiddleware",
     "config.middleware.RequestLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
@@ -197,7 +213,10 @@ if EMAIL["EMAIL_HOST"]:
         "timeout": EMAIL["EMAIL_TIMEOUT"] or 10,
     }
 
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "webmaster@localhost")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", "webmaster@localhost")
+
+# Errors are sent to them
+ADMINS: list[str] = env.list("ADMINS", [])
 
 
 # Security
@@ -228,7 +247,10 @@ if env.bool("HTTPS", not DEBUG):
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "config.logging.RequestIdFilter"}},
+    "filters": {
+        "production": {"()": "django.utils.log.RequireDebugFalse"},
+        "request_id": {"()": "config.logging.RequestIdFilter"},
+    },
     "formatters": {
         "json": {"()": "config.logging.JsonFormatter"},
         "plain": {"format": "[%(request_id)s] %(levelname)s %(name)s: %(message)s"},
@@ -240,13 +262,45 @@ LOGGING: dict[str, Any] = {
             "filters": ["request_id"],
             "formatter": "plain" if DEBUG else "json",
         },
+        "mail": {
+            "class": "django.utils.log.AdminEmailHandler",
+            "level": "ERROR",
+            "filters": ["production"],
+        },
     },
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
     "loggers": {
-        # No handlers of their own: everything goes through the one above
-        "django": {"handlers": []},
+        # Everything goes to the console, errors to ADMINS too
+        "django": {"handlers": ["mail"] if ADMINS else []},
         "gunicorn.error": {"handlers": [], "propagate": True},
         # runserver prints a line for each request itself
         "config.middleware": {"level": "WARNING" if DEBUG else "INFO"},
     },
 }
+
+
+# Errors to Sentry, or what speaks its protocol, and metrics for Prometheus: groups of pyproject.toml
+# https://docs.sentry.io/platforms/python/integrations/django/
+
+SENTRY_DSN = env.str("SENTRY_DSN", "")
+
+METRICS = env.bool("METRICS", False)
+
+for variable, module, extra in (
+    ("SENTRY_DSN", "sentry_sdk", "sentry"),
+    ("METRICS", "prometheus_client", "metrics"),
+):
+    if locals()[variable] and not find_spec(module):
+        raise ImproperlyConfigured(
+            f"{variable} is set, which takes an image built with EXTRAS={extra}"
+        )
+
+if SENTRY_DSN:
+    import sentry_sdk
+    from sentry_sdk.scrubber import EventScrubber
+
+    # Recursive, since a password typed at login lies in a dictionary
+    sentry_sdk.init(SENTRY_DSN, event_scrubber=EventScrubber(recursive=True))
+
+if METRICS:
+    MIDDLEWARE.insert(1, "config.metrics.MetricsMiddleware")

@@ -7,7 +7,8 @@ build: ## Build the production image
 # Closed to others on this machine by the folder, and yet readable for the users of the containers
 .PHONY: secrets
 secrets: ## Make those secrets of production that are missing, in secrets/
-	@mkdir -p -m 700 secrets; umask 333; for name in secret_key database_password; do \
+	@mkdir -p secrets && chmod 700 secrets; umask 333; for name in secret_key database_password; do \
 		test -f secrets/$$name || od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > secrets/$$name; done; \
 		password=$$(cat secrets/database_password); test -f secrets/database_url || \
-		echo "{{ cookiecutter.__database_url | replace('${DATABASE_PASSWORD}', '$$password') }}" > secrets/database_url
+		echo "{{ cookiecutter.__database_url | replace('${DATABASE_PASSWORD}', '$$password') }}" > secrets/database_url; \
+		test -f secrets/email_url || echo "smtp://localhost:25" > secrets/email_url; chmod 444 secrets/*

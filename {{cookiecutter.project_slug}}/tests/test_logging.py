@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 
 from config.logging import JsonFormatter, RequestIdFilter, request_id
+from users.models import User
 
 
 def test_request_gets_an_id(client: Client) -> None:
@@ -43,6 +44,20 @@ def test_request_leaves_one_line_with_its_outcome(
     assert line["path"] == "/no-such-page"
     assert line["status"] == 404
     assert line["duration_ms"] > 0
+
+
+def test_line_names_the_user(
+    client: Client, user: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "config.middleware")
+
+    client.get("/")
+    client.force_login(user)
+    client.get("/")
+
+    lines = [r for r in caplog.records if r.name == "config.middleware"]
+    users = [line.__dict__["fields"]["user"] for line in lines]
+    assert users == [None, user.pk]
 
 
 def test_lines_of_a_request_share_its_id() -> None:

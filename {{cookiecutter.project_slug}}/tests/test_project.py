@@ -1,58 +1,14 @@
 """The project as a whole: settings, checks, migrations and static files."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from django.conf import settings as project_settings
 from django.core.management import call_command
 from pytest_django import Settings
 
-BASE_DIR: Path = project_settings.BASE_DIR
-
-type Python = Callable[..., subprocess.CompletedProcess[str]]
-
-PRODUCTION = {
-    "DEBUG": "false",
-    "SECRET_KEY": "0123456789abcdef" * 4,
-    "ALLOWED_HOSTS": "example.com",
-    "DATABASE_URL": "sqlite://:memory:",
-    "EMAIL_URL": "submission://user:password@mail.example.com:587",
-}
-
-
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Python:
-    """Run Python in a copy of the project that has no .env, with the given variables alone."""
-    copy = tmp_path_factory.mktemp("copy") / "project"
-    shutil.copytree(BASE_DIR, copy, ignore=shutil.ignore_patterns(".*", "media"))
-    environment = {
-        k: v for k, v in os.environ.items() if k not in explained_variables()
-    }
-
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, *arguments],
-            check=False,
-            cwd=copy,
-            env=environment | variables,
-            capture_output=True,
-            text=True,
-        )
-
-    return run
-
-
-def explained_variables() -> list[str]:
-    """The names in .env.example, also those that are commented out."""
-    lines = (BASE_DIR / ".env.example").read_text().splitlines()
-    return [m[1] for line in lines if (m := re.match(r"(?:# )?([A-Z_]+)=", line))]
+from .conftest import BASE_DIR, PRODUCTION, Python, explained_variables
 
 
 @pytest.mark.django_db

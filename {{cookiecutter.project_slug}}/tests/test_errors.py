@@ -1,0 +1,147 @@
+"""Errors reach those who can do something about them, and metrics count what happens."""
+
+import errno
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import brotli  # type: ignore[import-untyped]
+import pytest
+from django.test import Client, RequestFactory
+from prometheus_client import REGISTRY
+from pytest_django import Settings
+
+from pages.views import server_error
+
+from .conftest import PRODUCTION, Python
+
+# The database has no tables, so that logging in is an error
+PROVOKE = """
+import django
+django.setup()
+from django.core.management import call_command
+from django.test import Client
+call_command("collectstatic", interactive=False, verbosity=0)
+client = Client(raise_request_exception=False, headers={"host": "example.com"})
+person = {"username": "ada", "password": " ".join(["open", "sesame"])}
+assert client.post("/accounts/login/", person, secure=True).status_code == 500
+"""
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_uploader_learns_that_the_disk_is_full(rf: RequestFactory, number: int) -> None:
+    try:
+        raise OSError(number, "full")
+    except OSError:
+        response = server_error(rf.post("/"))
+
+    assert response.status_code == 507
+    assert "your file was not saved" in response.content.decode()
+
+
+def test_any_other_error_keeps_its_page(rf: RequestFactory) -> None:
+    try:
+        raise OSError(errno.EACCES, "closed")
+    except OSError:
+        response = server_error(rf.post("/"))
+
+    assert response.status_code == 500
+    assert "Something went wrong" in response.content.decode()
+
+
+def run(python: Python, code: str, **variables: str) -> str:
+    """Run code under the production settings and return what it prints."""
+    variables = PRODUCTION | {"DJANGO_SETTINGS_MODULE": "config.settings"} | variables
+    done = python("-c", code, **variables)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("admins", "receivers"),
+    [("ada@example.com,bob@example.com", "ada@example.com, bob@example.com"), ("", "")],
+)
+def test_errors_are_mailed_to_admins_if_there_are_any(
+    python: Python, admins: str, receivers: str
+) -> None:
+    tell = """
+from django.core import mail
+print("sent to:", *[", ".join(m.to) for m in getattr(mail, "outbox", [])])
+"""
+
+    told = run(python, PROVOKE + tell, ADMINS=admins, EMAIL_URL="memory:")
+
+    assert told.splitlines()[-1] == f"sent to: {receivers}".strip()
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Keeps what it is sent."""
+
+    received: list[bytes]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.received.append(brotli.decompress(body))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def sentry() -> Iterator[HTTPServer]:
+    """A server on a port of its own that stands for Sentry."""
+    Receiver.received = []
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_errors_go_to_sentry_without_the_password(
+    python: Python, sentry: HTTPServer
+) -> None:
+    code = PROVOKE + "import sentry_sdk; sentry_sdk.flush()"
+
+    run(python, code, SENTRY_DSN=f"http://key@127.0.0.1:{sentry.server_port}/1")
+
+    told = b"".join(Receiver.received).decode()
+    assert "no such table" in told
+    assert "open sesame" not in told
+
+
+def test_metrics_count_requests_by_view_and_status(
+    client: Client, settings: Settings
+) -> None:
+    settings.MIDDLEWARE = ["config.metrics.MetricsMiddleware", *settings.MIDDLEWARE]
+
+    client.get("/accounts/login/")
+    client.generic("NONSENSE", "/no-such-page")
+
+    for labels in (("GET", "login", "200"), ("other", "none", "404")):
+        named = dict(zip(("method", "view", "status"), labels, strict=True))
+        name = "django_request_duration_seconds_count"
+        assert REGISTRY.get_sample_value(name, named) == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "module", "extra"),
+    [
+        ("METRICS", "true", "prometheus_client", "metrics"),
+        ("SENTRY_DSN", "https://key@example.com/1", "sentry_sdk", "sentry"),
+    ],
+)
+def test_variable_that_needs_an_extra_says_so(
+    python: Python, variable: str, value: str, module: str, extra: str
+) -> None:
+    code = f"import sys; sys.modules['{module}'] = None; import config.settings"
+
+    done = python("-c", code, **PRODUCTION, **{variable: value})
+
+    assert done.returncode != 0
+    assert f"{variable} is set, which takes an image built with EXTRAS={extra}" in (
+        done.stderr
+    )
