@@ -273,6 +273,8 @@ LOGGING: dict[str, Any] = {
         # Everything goes to the console, errors to ADMINS too
         "django": {"handlers": ["mail"] if ADMINS else []},
         "gunicorn.error": {"handlers": [], "propagate": True},
+        # It warns of every HEAD request, since Django leaves dropping the body to the server
+        "gunicorn.http.wsgi": {"level": "ERROR"},
         # runserver prints a line for each request itself
         "config.middleware": {"level": "WARNING" if DEBUG else "INFO"},
     },

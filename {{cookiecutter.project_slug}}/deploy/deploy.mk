@@ -4,6 +4,14 @@
 build: ## Build the production image
 	docker build --tag "{{ cookiecutter.project_slug }}" .
 
+.PHONY: deploy
+deploy: secrets ## Build and start, or replace the running site without losing a request
+	@sh deploy/deploy.sh
+
+.PHONY: deploy-stack
+deploy-stack: secrets ## The same on a Swarm
+	@sh deploy/deploy-stack.sh
+
 # Closed to others on this machine by the folder, and yet readable for the users of the containers
 .PHONY: secrets
 secrets: ## Make those secrets of production that are missing, in secrets/

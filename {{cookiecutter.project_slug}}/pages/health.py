@@ -20,9 +20,12 @@ class HealthMiddleware:
                 return JsonResponse({"status": "ok"})
             case "/health/ready":
                 problem = self.problem()
-                return JsonResponse(
+                response = JsonResponse(
                     {"status": problem or "ok"}, status=503 if problem else 200
                 )
+                # Django would log each 503 as an error, and so mail it to ADMINS
+                setattr(response, "_has_been_logged", True)
+                return response
             case _:
                 return self.get_response(request)
 

@@ -22,12 +22,15 @@ def test_ready_when_the_database_is_there_and_migrated(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_not_ready_while_the_database_is_away(client: Client) -> None:
+def test_not_ready_while_the_database_is_away(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
     with patch.object(connection, "cursor", side_effect=OperationalError):
         response = client.get("/health/ready")
 
     assert response.status_code == 503
     assert response.json() == {"status": "database unreachable"}
+    assert not caplog.records
 
 
 @pytest.mark.django_db
