@@ -1,59 +1,23 @@
 """The production stack, on each database: HTTPS, hardened to the last container, and nothing lost at a stop."""
 
 import http.client
-import os
 import re
-import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.matrix import VARIANTS, name_of
-from tests.stack import Answer, Stack, copy_of, started
-from tools.demo import free_port
+from tests.production import BY_DATABASE, each, fetch, prepared
+from tests.stack import Stack, started
 
 pytestmark = pytest.mark.container
 
-# The first variant of each database
-BY_DATABASE = {variant["database"]: variant for variant in reversed(VARIANTS)}
-
-# Caddy signs the certificate of localhost itself
-TRUSTING = ssl._create_unverified_context()
-
-
-def each(databases: Iterable[str]) -> pytest.MarkDecorator:
-    """Run a test on the production stack of each database."""
-    stacks = [
-        pytest.param(
-            BY_DATABASE[name], id=name, marks=pytest.mark.xdist_group(f"production-{name}")
-        )
-        for name in databases
-    ]
-    return pytest.mark.parametrize("stack", stacks, indirect=True, scope="module")
-
-
 each_database = each(BY_DATABASE)
 each_server = each(name for name in BY_DATABASE if name != "sqlite")
-
-
-def prepared(rendered: Path, folder: Path, variant: dict[str, str], name: str) -> Stack:
-    """A copy of a variant with its secrets, whose commands act on the production file."""
-    copy_of(rendered / name_of(variant), folder / name, os.getuid())
-    environment = {
-        "COMPOSE_FILE": "docker-compose.prod.yml",
-        "COMPOSE_PROJECT_NAME": name,
-        "HTTP_PORT": str(free_port(0)),
-        "HTTPS_PORT": str(free_port(0)),
-        "IMAGE": name,
-    }
-    stack = Stack(folder / name, name, environment)
-    stack.run("make", "secrets")
-    return stack
 
 
 @pytest.fixture(scope="module")
@@ -72,21 +36,6 @@ def stack(
             yield running
     finally:
         prepared_stack.run("docker", "rmi", "--force", name, check=False)
-
-
-def fetch(
-    stack: Stack, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-) -> Answer:
-    """Ask the proxy over HTTPS, with POST if there is a body."""
-    port = int(stack.environment["HTTPS_PORT"])
-    connection = http.client.HTTPSConnection("localhost", port, context=TRUSTING, timeout=60)
-    try:
-        connection.request("POST" if body else "GET", path, body, headers or {})
-        response = connection.getresponse()
-        text = response.read().decode(errors="replace")
-        return Answer(response.status, dict(response.getheaders()), text)
-    finally:
-        connection.close()
 
 
 @contextmanager
