@@ -1,9 +1,13 @@
-"""The production stack of a rendered project: made ready, and asked over HTTPS."""
+"""The production stack of a rendered project: made ready, asked over HTTPS, and kept busy."""
 
 import http.client
 import os
 import ssl
-from collections.abc import Iterable
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -58,3 +62,30 @@ def fetch(
         return Answer(response.status, dict(response.getheaders()), text)
     finally:
         connection.close()
+
+
+@contextmanager
+def load(stack: Stack, clients: int = 8, most: int = 20_000) -> Iterator[Counter[str]]:
+    """Keep clients asking while the block runs; counts the answers by status, or by the error."""
+    outcomes: Counter[str] = Counter()
+    over = threading.Event()
+
+    def client() -> None:
+        while not over.is_set() and outcomes.total() < most:
+            try:
+                outcomes[str(fetch(stack, "/accounts/login/").status)] += 1
+            except OSError as error:
+                outcomes[repr(error)] += 1
+
+    threads = [threading.Thread(target=client) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        time.sleep(1)
+        yield outcomes
+        time.sleep(1)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    print(f"{outcomes.total()} requests: {dict(outcomes)}")

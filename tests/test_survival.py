@@ -1,0 +1,154 @@
+"""A slow database, a full disk and curious strangers cost the production site as little as they can."""
+
+import http.client
+import json
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.production import BY_DATABASE, fetch, prepared
+from tests.stack import Stack, started
+
+pytestmark = [pytest.mark.container, pytest.mark.xdist_group("survival")]
+
+# The first start of the database takes half a minute longer, and uploads have two megabytes
+OBSTACLES = """
+services:
+  db:
+    entrypoint: [sh, -c, sleep 30; exec docker-entrypoint.sh postgres]
+volumes:
+  uploads:
+    driver_opts: {type: tmpfs, device: tmpfs, o: "size=2m,mode=1777"}
+"""
+
+# What a project would have of its own
+UPLOAD = """
+
+from django.core.files.storage import default_storage
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+
+@csrf_exempt
+def upload(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(default_storage.save("uploaded", request.FILES["file"]))
+
+
+urlpatterns += [path("upload", upload)]
+"""
+
+
+@pytest.fixture(scope="module")
+def stack(
+    engine: None, rendered: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """A production stack with obstacles, started once."""
+    name = "survival"
+    stack = prepared(rendered, tmp_path_factory.mktemp(name), BY_DATABASE["postgresql"], name)
+    (stack.folder / "obstacles.yml").write_text(OBSTACLES)
+    with (stack.folder / "config" / "urls.py").open("a") as urls:
+        urls.write(UPLOAD)
+    stack.environment["COMPOSE_FILE"] += ":obstacles.yml"
+    stack.environment["EXTRAS"] = "metrics sentry"
+    stack.environment["METRICS"] = "true"
+    try:
+        with started(stack) as running:
+            yield running
+    finally:
+        stack.run("docker", "rmi", "--force", name, check=False)
+
+
+def upload(stack: Stack, size: int) -> tuple[int, str]:
+    """Upload a file of so many bytes: status and text of the answer."""
+    head = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
+    kind = {"Content-Type": "multipart/form-data; boundary=edge"}
+    answer = fetch(stack, "/upload", head + b"x" * size + b"\r\n--edge--\r\n", kind)
+    return answer.status, answer.text
+
+
+def lines(stack: Stack, path: str) -> list[dict[str, Any]]:
+    """The log lines of the requests for a path."""
+    logs = stack.compose("logs", "--no-log-prefix", "web").splitlines()
+    every = [json.loads(line) for line in logs if line.startswith("{")]
+    return [line for line in every if line.get("path") == path]
+
+
+def test_slow_database_needs_no_restart_and_no_second_start(stack: Stack) -> None:
+    every = stack.compose("ps", "--all", "--quiet").split()
+    restarts = "{" + "{.RestartCount}" + "}"
+
+    counts = stack.run("docker", "inspect", "--format", restarts, *every).stdout.split()
+
+    assert counts == ["0"] * 5
+    assert fetch(stack, "/health/ready").status == 200
+
+
+def test_full_disk_is_told_to_the_uploader_alone(stack: Stack) -> None:
+    status, name = upload(stack, 1_000_000)
+    assert status == 200
+    assert fetch(stack, f"/media/{name}").text == "x" * 1_000_000
+
+    status, page = upload(stack, 5_000_000)
+    assert status == 507
+    assert "your file was not saved" in page
+
+    assert fetch(stack, "/accounts/login/").status == 200
+    assert fetch(stack, f"/media/{name}").status == 200
+
+
+def test_proxy_and_site_share_the_id_of_a_request(stack: Stack) -> None:
+    answer = fetch(stack, "/shared-id", headers={"X-Request-ID": "made-up-by-me"})
+
+    (line,) = lines(stack, "/shared-id")
+    assert line["request_id"] == answer.headers["X-Request-Id"] != "made-up-by-me"
+
+
+def test_client_cannot_choose_its_address(stack: Stack) -> None:
+    gateway = fetch(stack, "/honest").headers and lines(stack, "/honest")[0]["client"]
+
+    fetch(stack, "/liar", headers={"X-Forwarded-For": "203.0.113.7"})
+
+    assert lines(stack, "/liar")[0]["client"] == gateway
+
+
+def test_only_the_proxy_is_believed(stack: Stack) -> None:
+    script = (
+        "import urllib.request as u, urllib.error;"
+        "claim = {'X-Forwarded-For': '203.0.113.7', 'X-Forwarded-Proto': 'https', 'Host': 'localhost'};"
+        "o = u.build_opener(type('Stay', (u.HTTPRedirectHandler,), {'redirect_request': lambda *a: None}));\n"
+        "try: print(o.open(u.Request('http://web:8000/stranger', headers=claim)).status)\n"
+        "except urllib.error.HTTPError as error: print(error.code)"
+    )
+
+    status = stack.execute("python", "-c", script, service="migrate").strip()
+
+    own = stack.execute("hostname", "--ip-address", service="migrate").split()
+    assert status == "301"
+    assert lines(stack, "/stranger")[0]["client"] in own
+
+
+def test_metrics_are_there_but_not_for_the_public(stack: Stack) -> None:
+    script = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9100').read().decode())"
+
+    inside = stack.execute("python", "-c", script)
+
+    assert 'view="login"' in inside
+    assert fetch(stack, "/metrics").status == 404
+
+
+def test_proxy_speaks_the_newer_kinds_of_http(stack: Stack) -> None:
+    port = int(stack.environment["HTTPS_PORT"])
+    context = ssl._create_unverified_context()
+    context.set_alpn_protocols(["h2"])
+
+    connection = http.client.HTTPSConnection("localhost", port, context=context)
+    connection.connect()
+    spoken = connection.sock.selected_alpn_protocol()
+    connection.close()
+
+    assert spoken == "h2"
+    assert 'h3=":443"' in fetch(stack, "/").headers["Alt-Svc"]
+    assert stack.compose("port", "--protocol=udp", "proxy", "443").strip().endswith(f":{port}")
