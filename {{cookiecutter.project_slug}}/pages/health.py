@@ -24,7 +24,7 @@ class HealthMiddleware:
                     {"status": problem or "ok"}, status=503 if problem else 200
                 )
                 # Django would log each 503 as an error, and so mail it to ADMINS
-                setattr(response, "_has_been_logged", True)
+                response._has_been_logged = True  # type: ignore[attr-defined]
                 return response
             case _:
                 return self.get_response(request)
