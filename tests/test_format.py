@@ -58,6 +58,13 @@ def test_hadolint_finds_nothing(rendered: Path) -> None:
     run("hadolint", *files.values(), folder=rendered)
 
 
+def test_shellcheck_finds_nothing(rendered: Path) -> None:
+    # Each text once, whatever its project
+    scripts = {script.read_text(): script for script in all_files(rendered, "**/*.sh")}
+    for script in scripts.values():
+        run("shellcheck", "--external-sources", script, folder=rendered)
+
+
 @pytest.mark.parametrize(
     ("schema", "pattern"),
     [

@@ -20,3 +20,17 @@ secrets: ## Make those secrets of production that are missing, in secrets/
 		password=$$(cat secrets/database_password); test -f secrets/database_url || \
 		echo "{{ cookiecutter.__database_url | replace('${DATABASE_PASSWORD}', '$$password') }}" > secrets/database_url; \
 		test -f secrets/email_url || echo "smtp://localhost:25" > secrets/email_url; chmod 444 secrets/*
+
+# {% if cookiecutter.database == "postgresql" %}
+.PHONY: upgrade-db
+upgrade-db: ## Take the data to the version of PostgreSQL in docker-compose.prod.yml
+	@sh deploy/upgrade-db.sh
+
+# {% endif %}
+.PHONY: backup
+backup: ## Write database and media into one file in backups/
+	@sh deploy/backup.sh
+
+.PHONY: restore
+restore: ## Replace database and media by those of a backup: FILE=backups/…
+	@sh deploy/restore.sh "$(FILE)"
