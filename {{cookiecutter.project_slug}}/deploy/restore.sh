@@ -36,7 +36,7 @@ on_exit() {
     [ "$status" = 0 ] || case "$progress" in
         unchanged)
             echo "No data was changed." >&2
-            start --no-recreate || true
+            [ -z "$full" ] || start --no-recreate || true
             ;;
         replacing)
             echo "The data may be incomplete now, so the site stays stopped: restore again, $file" \

@@ -46,12 +46,12 @@ containers() {
 services() {
     if on_swarm; then
         docker service ls --quiet --filter "label=com.docker.stack.namespace=$STACK" |
-            xargs docker service inspect \
+            xargs -r docker service inspect \
                 --format '{{ "{{.Spec.Name}} {{.Spec.TaskTemplate.ContainerSpec.Image}}" }}' |
             sed "s/^${STACK}_//"
     else
         docker ps --all --quiet --filter "label=com.docker.compose.project=$STACK" |
-            xargs docker inspect \
+            xargs -r docker inspect \
                 --format '{{ '{{index .Config.Labels "com.docker.compose.service"}} {{.Config.Image}}' }}'
     fi
 }

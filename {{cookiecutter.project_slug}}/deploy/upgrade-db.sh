@@ -7,7 +7,8 @@ set -eu
 volume="${STACK}_db"
 scratch="${STACK}_db_new_$$"
 image="$(docker compose config --images db)"
-tag="${image##*:}"
+without_digest="${image%%@*}"
+tag="${without_digest##*:}"
 new="${tag%%[!0-9]*}"
 suffix="${tag#"${tag%%-*}"}"
 
@@ -27,25 +28,28 @@ if [ "$old" = "$new" ]; then
     exit
 fi
 [ "$old" -lt "$new" ] || fail "The data is of PostgreSQL $old, and there is no way back to $new."
-old_image="${image%:*}:$old$suffix"
+old_image="${without_digest%:*}:$old$suffix"
 kept="${volume}_$old"
 ! docker volume inspect "$kept" >/dev/null 2>&1 ||
     fail "The volume $kept of an earlier upgrade is in the way; docker volume rm $kept deletes it."
 
-swapping=
+progress=unchanged
 on_exit() {
     status=$?
+    docker stop --time=60 "$scratch-old" >/dev/null 2>&1 || true
     docker rm --force --volumes "$scratch-old" "$scratch-new" >/dev/null 2>&1 || true
-    if [ "$status" != 0 ] && [ -n "$swapping" ]; then
-        echo "The upgrade stopped halfway. The data is whole in the volumes $kept (of $old) and $scratch (of $new)." >&2
-    else
-        docker volume rm "$scratch" >/dev/null 2>&1 || true
-        if [ "$status" != 0 ]; then
-            docker volume rm "$kept" >/dev/null 2>&1 || true
+    [ "$status" = 0 ] || case "$progress" in
+        unchanged)
+            docker volume rm "$scratch" "$kept" >/dev/null 2>&1 || true
             shell --volume "$volume:/db" "$image" -c 'rm -rf /db/.new' || true
-            echo "The data was not changed, and is of PostgreSQL $old." >&2
-        fi
-    fi
+            echo "The data was not changed, and is of PostgreSQL $old; the site is stopped." >&2
+            ;;
+        swapping)
+            echo "It stopped halfway. The data is whole in the volumes $kept (of PostgreSQL $old)" \
+                "and $scratch (of $new)." >&2
+            ;;
+        swapped) echo "The data is of PostgreSQL $new, but the site did not start; $kept is as it was." >&2 ;;
+    esac
     clean_up
 }
 trap on_exit EXIT
@@ -91,11 +95,12 @@ docker rm --volumes "$scratch-old" "$scratch-new" >/dev/null
 shell --volume "$volume:/db:ro" --volume "$kept:/kept" "$image" -ec 'cp -a /db/. /kept/; sync'
 shell --volume "$volume:/db" --volume "$scratch:/scratch:ro" "$image" -ec '
     rm -rf /db/.new; mkdir /db/.new; cp -a /scratch/. /db/.new/; sync'
-swapping=yes
+progress=swapping
 shell --volume "$volume:/db" "$image" -ec '
     cd /db; find . -mindepth 1 -maxdepth 1 ! -name .new -exec rm -rf {} +
     chown --reference=.new .; chmod --reference=.new .; mv .new/* .; rmdir .new'
-swapping=
+progress=swapped
+docker volume rm "$scratch" >/dev/null
 
 # shellcheck disable=SC2119 # without --no-recreate, because the old container may have the old image
 start
