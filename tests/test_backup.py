@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.matrix import name_of
 from tests.production import BY_DATABASE, each, fetch, prepared
 from tests.stack import Stack, started
 
@@ -383,6 +384,7 @@ def test_postgresql_goes_from_one_major_version_to_the_next(
 ) -> None:
     name = "backup-upgrade"
     kept = f"{name}_db_17"
+    database = name_of(BY_DATABASE["postgresql"]).replace("-", "_")
     old, new = (
         '17|; s|"db:.*"|"db:/var/lib/postgresql/data"|',
         '18|; s|"db:.*"|"db:/var/lib/postgresql"|',
@@ -391,7 +393,7 @@ def test_postgresql_goes_from_one_major_version_to_the_next(
     def ask(*queries: str) -> str:
         commands = [f"--command={query}" for query in queries]
         psql = ("psql", "--username=postgres", "--no-align", "--tuples-only", *commands)
-        return site.execute(*psql, "backup_upgrade", service="db").strip()
+        return site.execute(*psql, database, service="db").strip()
 
     def use(version: str) -> None:
         site.run("sed", "-i", f"s|postgres:1[78]|postgres:{version}", "docker-compose.prod.yml")
@@ -442,7 +444,7 @@ def test_postgresql_goes_from_one_major_version_to_the_next(
             assert "nothing to do" in site.run("make", "upgrade-db").stdout
             # The old server still reads what is kept
             single = (
-                'echo "SELECT count(*) FROM users_user" | postgres --single -D /old backup_upgrade'
+                f'echo "SELECT count(*) FROM users_user" | postgres --single -D /old {database}'
             )
             asked = (
                 "docker",

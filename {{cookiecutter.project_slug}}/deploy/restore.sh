@@ -33,6 +33,7 @@ safety=
 progress=unchanged
 on_exit() {
     status=$?
+    clean_up
     [ "$status" = 0 ] || case "$progress" in
         unchanged)
             echo "No data was changed." >&2
@@ -44,7 +45,6 @@ on_exit() {
             ;;
         replaced) echo "The data is that of $file, but the site did not start." >&2 ;;
     esac
-    clean_up
 }
 trap on_exit EXIT
 

@@ -36,6 +36,7 @@ kept="${volume}_$old"
 progress=unchanged
 on_exit() {
     status=$?
+    clean_up
     docker stop --time=60 "$scratch-old" >/dev/null 2>&1 || true
     docker rm --force --volumes "$scratch-old" "$scratch-new" >/dev/null 2>&1 || true
     [ "$status" = 0 ] || case "$progress" in
@@ -50,7 +51,6 @@ on_exit() {
             ;;
         swapped) echo "The data is of PostgreSQL $new, but the site did not start; $kept is as it was." >&2 ;;
     esac
-    clean_up
 }
 trap on_exit EXIT
 
