@@ -125,7 +125,7 @@ def test_only_the_proxy_is_believed(stack: Stack) -> None:
 
     status = stack.execute("python", "-c", script, service="migrate").strip()
 
-    own = stack.execute("hostname", "--ip-address", service="migrate").split()
+    own = stack.execute("hostname", "--all-ip-addresses", service="migrate").split()
     assert status == "301"
     assert lines(stack, "/stranger")[0]["client"] in own
 

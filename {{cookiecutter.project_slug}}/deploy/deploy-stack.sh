@@ -32,7 +32,8 @@ for unused in $(docker secret ls --quiet --filter "label=com.docker.stack.namesp
     docker secret rm "$unused" >/dev/null 2>&1 || true
 done
 
-docker stack deploy --compose-file "$COMPOSE_FILE" --detach=false --prune --with-registry-auth "$STACK"
+# shellcheck disable=SC2046 # a word for each file
+docker stack deploy $(printf ' --compose-file %s' $(echo "$COMPOSE_FILE" | tr : ' ')) --detach=false --prune --with-registry-auth "$STACK"
 if docker service inspect --pretty "${STACK}_web" | grep -q 'State:.*rollback'; then
     echo "The new image did not get healthy; the old one serves on." >&2
     exit 1
