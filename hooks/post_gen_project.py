@@ -79,7 +79,7 @@ def remove_declined_files(answers: Answers) -> str:
     for question, choices in answers["_features"].items():
         chosen = set(choices.get(answers[question], []))
         for path in map(Path, {path for paths in choices.values() for path in paths} - chosen):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     return "the files of what you declined are gone"
 
 

@@ -102,10 +102,10 @@ def started(stack: Stack) -> Iterator[Stack]:
 
 
 @contextmanager
-def production(stack: Stack) -> Iterator[int]:
+def production(stack: Stack, **variables: str) -> Iterator[int]:
     """Run the production image, locked down, beside the started stack; gives its port on loopback."""
     web = json.loads(stack.compose("config", "--format", "json"))["services"]["web"]
-    variables = PRODUCTION | {"DATABASE_URL": web["environment"]["DATABASE_URL"]}
+    variables |= PRODUCTION | {"DATABASE_URL": web["environment"]["DATABASE_URL"]}
     settings = [f"--env={name}={value}" for name, value in variables.items()]
     # The same volumes, but not the source that development mounts
     volumes = [

@@ -21,8 +21,14 @@ def backend(variant: dict[str, str]) -> str:
     return name
 
 
-# The answers that reach Python files, templates or dependencies all go by the backend
-DISTINCT = {backend(variant): variant for variant in reversed(VARIANTS)}
+def kind(variant: dict[str, str]) -> str:
+    """A name for what reaches Python files, templates or dependencies; a database does by its backend."""
+    elsewhere = ("python_version", "debian_tag", "database")
+    others = [answer for question, answer in variant.items() if question not in elsewhere]
+    return "-".join([backend(variant), *others])
+
+
+DISTINCT = {kind(variant): variant for variant in reversed(VARIANTS)}
 
 
 def sources(rendered: Path, variant: dict[str, str]) -> dict[str, str]:
@@ -37,7 +43,7 @@ def sources(rendered: Path, variant: dict[str, str]) -> dict[str, str]:
 
 def test_each_set_of_sources_is_among_the_tested(rendered: Path) -> None:
     for variant in VARIANTS:
-        assert sources(rendered, variant) == sources(rendered, DISTINCT[backend(variant)])
+        assert sources(rendered, variant) == sources(rendered, DISTINCT[kind(variant)])
 
 
 class Project:
@@ -48,7 +54,6 @@ class Project:
         removed = {"VIRTUAL_ENV", "TEMPLATE_SKIP", "PYTHONDONTWRITEBYTECODE"}
         self.environment = {k: v for k, v in os.environ.items() if k not in removed}
         self.environment["UV_PYTHON"] = python
-        # Without Docker all of them have the same dependencies, so they share them
         self.environment["UV_PROJECT_ENVIRONMENT"] = str(environment)
 
     def run(self, *command: str) -> str:
@@ -76,7 +81,7 @@ def project(
     name = name_of(request.param)
     folder = tmp_path_factory.mktemp("project") / name
     shutil.copytree(rendered / name, folder)
-    return Project(folder, python, rendered.with_name("environment"))
+    return Project(folder, python, tmp_path_factory.mktemp("environment"))
 
 
 each_project = pytest.mark.parametrize(

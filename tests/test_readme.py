@@ -21,7 +21,9 @@ def test_tree_is_the_rendered_one(bake: Bake) -> None:
     tree = README.partition("## What you get")[2].partition("\n\n\n")[0]
     named = set(re.findall(r"^    ([\w.-]+)/? {2,}\S", tree, re.MULTILINE))
 
-    assert named == {path.name for path in bake().iterdir()}
+    answers = [(q, choice) for q in QUESTIONS if q in ANSWERS["_features"] for choice in ANSWERS[q]]
+    rendered = [bake(), *(bake(**{question: choice}) for question, choice in answers)]
+    assert named == {path.name for project in rendered for path in project.iterdir()}
 
 
 def test_make_commands_exist() -> None:

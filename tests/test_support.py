@@ -14,8 +14,10 @@ SUPPORTED_UNTIL = {
 }
 
 
-def test_every_choice_of_a_version_has_a_date() -> None:
-    for question in ANSWERS["_supported_until"].keys() & CHOICES:
+def test_every_version_to_choose_has_a_date() -> None:
+    # The choices of the other questions have no version of their own
+    assert {"python_version", "debian_tag", "database"} <= ANSWERS["_supported_until"].keys()
+    for question in CHOICES.keys() & ANSWERS["_supported_until"].keys():
         assert list(ANSWERS["_supported_until"][question]) == CHOICES[question]
 
 

@@ -60,6 +60,10 @@ INSTALLED_APPS = [
     # Before staticfiles, so that runserver serves static files as production does
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    # {% if cookiecutter.rest_api != "none" %}
+    "api",
+    "corsheaders",
+    # {% endif %}
 ]
 
 MIDDLEWARE = [
@@ -67,6 +71,10 @@ MIDDLEWARE = [
     "pages.health.HealthMiddleware",
     "config.proxies.ProxyMiddleware",
     "config.middleware.RequestLogMiddleware",
+    # {% if cookiecutter.rest_api != "none" %}
+    "corsheaders.middleware.CorsMiddleware",
+    "api.problems.ProblemMiddleware",
+    # {% endif %}
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -180,6 +188,14 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 
 STATICFILES_DIRS = [BASE_DIR / "static"]
 
+# {% if cookiecutter.rest_api != "none" %}
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.FileSystemFinder",
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "api.finders.SwaggerUIFinder",
+]
+
+# {% endif %}
 MEDIA_URL = "media/"
 
 MEDIA_ROOT = env.path("MEDIA_ROOT", BASE_DIR / "media")
@@ -241,6 +257,57 @@ if env.bool("HTTPS", not DEBUG):
     CSRF_COOKIE_SECURE = True
 
 
+# {% if cookiecutter.rest_api != "none" %}
+# API
+
+# Requests of one user, or of one address, in a second, min, hour or day. They are counted in the cache:
+# with Django's default, the memory of a process, each process counts for itself
+API_RATE = env.str("API_RATE", "600/min")
+
+# Pages of these origins may call the API, with a token; their cookies are not accepted
+CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", [])
+
+CORS_URLS_REGEX = r"^/api/"
+
+
+# {% endif %}
+# {% if cookiecutter.rest_api == "drf" %}
+# Django REST Framework
+# https://www.django-rest-framework.org/api-guide/settings/
+
+# For its checks; rest_framework itself would only add pages for browsers, which are off
+INSTALLED_APPS += ["drf_spectacular"]
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "api.authentication.BearerAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "api.pagination.Pagination",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"user": API_RATE},
+    "DEFAULT_METADATA_CLASS": None,
+    "EXCEPTION_HANDLER": "api.errors.handle",
+    # The address is the one that the server sees, not what X-Forwarded-For claims
+    "NUM_PROXIES": 0,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": PROJECT_NAME,
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": ["api.openapi.add_problems"],
+}
+
+
+# {% endif %}
 # Logging: for people in development, one JSON object a line in production
 # https://docs.djangoproject.com/en/6.1/topics/logging/
 

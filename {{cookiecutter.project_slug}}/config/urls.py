@@ -15,6 +15,9 @@ urlpatterns = [
     path("", include("pages.urls")),
     path("accounts/", include("django.contrib.auth.urls")),
     path("admin/", admin.site.urls),
+    # {% if cookiecutter.rest_api != "none" %}
+    path("api/", include("api.urls")),
+    # {% endif %}
     # While DEBUG is on; in production the proxy serves uploaded files
     *static(settings.MEDIA_URL, document_root=settings.MEDIA_ROOT),
 ]
