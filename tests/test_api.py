@@ -54,8 +54,7 @@ def stack(
     name = f"api-{variant['rest_api']}"
     folder = tmp_path_factory.mktemp("api") / name
     copy_of(rendered / name_of(variant), folder, 1000)
-    environment = {"WEB_PORT": "0", "API_RATE": "1000000/min"}
-    with started(Stack(folder, name, environment)) as running:
+    with started(Stack(folder, name, {"WEB_PORT": "0"})) as running:
         running.execute(
             *("env", f"DJANGO_SUPERUSER_PASSWORD={PASSWORD}"),
             *("python", "manage.py", "createsuperuser", "--no-input"),

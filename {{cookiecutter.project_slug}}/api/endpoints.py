@@ -28,7 +28,7 @@ api = Api(
 )
 
 
-@api.get("users/", response=list[UserOut], operation_id="users_list")
+@api.get("users/", response=list[UserOut], tags=["users"], operation_id="users_list")
 @paginate(Pagination)
 def list_users(request: HttpRequest, query: Query[UserQuery]) -> QuerySet[User]:
     """All users, for staff; `search` looks into their names and addresses."""
@@ -37,13 +37,20 @@ def list_users(request: HttpRequest, query: Query[UserQuery]) -> QuerySet[User]:
     return query.filter(User.objects.order_by("pk"))
 
 
-@api.get("users/me/", response=UserOut, operation_id="users_me_retrieve")
+@api.get(
+    "users/me/", response=UserOut, tags=["users"], operation_id="users_me_retrieve"
+)
 def me(request: HttpRequest) -> Any:
     """Who is calling."""
     return request.user
 
 
-@api.patch("users/me/", response=UserOut, operation_id="users_me_partial_update")
+@api.patch(
+    "users/me/",
+    response=UserOut,
+    tags=["users"],
+    operation_id="users_me_partial_update",
+)
 def update_me(request: HttpRequest, name: UserIn) -> Any:
     """Change one's own name."""
     assert isinstance(request.user, User)

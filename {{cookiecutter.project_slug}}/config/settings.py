@@ -260,8 +260,8 @@ if env.bool("HTTPS", not DEBUG):
 # {% if cookiecutter.rest_api != "none" %}
 # API
 
-# Requests of one user, or of one address, in a second, min, hour or day. They are counted in the cache:
-# with Django's default, the memory of a process, each process counts for itself
+# How often one user, or one address, may ask per sec, min, hour or day. Requests are counted in the
+# cache: with Django's default one, the memory of a process, each process counts for itself
 API_RATE = env.str("API_RATE", "600/min")
 
 # Pages of these origins may call the API, with a token; their cookies are not accepted
