@@ -198,16 +198,16 @@ def test_attack_finds_an_answer_that_the_document_hides(
 ) -> None:
     problems = stack.folder / "api/problems.py"
     source = problems.read_text()
-    problems.write_text(source.replace("STATUSES = (400, 401, ", "STATUSES = (400, "))
+    problems.write_text(source.replace("STATUSES = (400, ", "STATUSES = ("))
     deadline = time.monotonic() + 60
-    while '"401"' in wait_for(stack.port(), SCHEMA).text:
+    while '"400"' in wait_for(stack.port(), SCHEMA).text:
         assert time.monotonic() < deadline
         time.sleep(0.5)
 
     done = attack(stack.port(), tmp_path, {"Authorization": f"Bearer {key}"}, 5)
 
     assert done.returncode == 1
-    assert "Undocumented HTTP status code" in done.stdout
+    assert "Undocumented status code" in done.stdout
 
 
 # The last one: the database is away afterwards
