@@ -47,8 +47,8 @@ def covering(variants: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def name_of(variant: Mapping[str, str]) -> str:
-    """A short name for test reports, which is a valid project slug too."""
-    return "site-" + "-".join(variant.values()).replace(".", "")
+    """A short name for test reports, which is a valid project slug too, of at most 50 characters."""
+    return "-".join(["site", *(value.replace(".", "")[:7] for value in variant.values())])
 
 
 VARIANTS = product(CHOICES)

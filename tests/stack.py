@@ -105,7 +105,8 @@ def started(stack: Stack) -> Iterator[Stack]:
 def production(stack: Stack, **variables: str) -> Iterator[int]:
     """Run the production image, locked down, beside the started stack; gives its port on loopback."""
     web = json.loads(stack.compose("config", "--format", "json"))["services"]["web"]
-    variables |= PRODUCTION | {"DATABASE_URL": web["environment"]["DATABASE_URL"]}
+    servers = {k: v for k, v in web["environment"].items() if k.endswith("_URL")}
+    variables |= servers | PRODUCTION
     settings = [f"--env={name}={value}" for name, value in variables.items()]
     # The same volumes, but not the source that development mounts
     volumes = [

@@ -52,6 +52,12 @@ PROJECT_NAME = "{{ cookiecutter.__project_name_quoted }}"
 INSTALLED_APPS = [
     "pages",
     "users",
+    # {% if cookiecutter.background_tasks != "none" %}
+    "background",
+    # {% endif %}
+    # {% if cookiecutter.background_tasks == "database" %}
+    "django_tasks_db",
+    # {% endif %}
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -84,6 +90,9 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # {% if cookiecutter.background_tasks != "none" %}
+    "background.queue.QueueAwayMiddleware",
+    # {% endif %}
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -235,6 +244,67 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", "webmaster@loc
 ADMINS: list[str] = env.list("ADMINS", [])
 
 
+# {% if cookiecutter.background_tasks == "database" %}
+# Background tasks: rows of the database, which `manage.py worker` runs
+# https://docs.djangoproject.com/en/6.1/topics/tasks/
+
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
+
+
+# {% endif %}
+# {% if cookiecutter.background_tasks == "celery" %}
+# Background tasks, and the cache: both in Valkey; without it, DEBUG runs tasks at once
+# https://docs.djangoproject.com/en/6.1/topics/tasks/
+# https://docs.celeryq.dev/en/stable/userguide/configuration.html
+
+VALKEY_URL = env.str("VALKEY_URL", "" if DEBUG else "redis://cache:6379")
+
+# Seconds after which a page gives up a server that is away
+VALKEY_TIMEOUTS = {"socket_connect_timeout": 1, "socket_timeout": 1}
+
+TASKS = {
+    "default": {
+        "BACKEND": "config.celery.CeleryBackend"
+        if VALKEY_URL
+        else "django.tasks.backends.immediate.ImmediateBackend"
+    }
+}
+
+if VALKEY_URL:
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": f"{VALKEY_URL}/1",
+            "OPTIONS": VALKEY_TIMEOUTS,
+        }
+    }
+
+CELERY_BROKER_URL = f"{VALKEY_URL}/0"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A task whose worker was killed is handed out again after the timeout: longer than any task may take
+CELERY_BROKER_TRANSPORT_OPTIONS = VALKEY_TIMEOUTS | {"visibility_timeout": 600}
+CELERY_TASK_TIME_LIMIT = 240
+CELERY_TASK_SOFT_TIME_LIMIT = 230
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.2}
+CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", 2)
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+
+CELERY_BEAT_SCHEDULER = "config.celery.Scheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 30
+# Seconds, or a crontab() of celery.schedules
+CELERY_BEAT_SCHEDULE = {
+    "clear sessions": {"task": "config.celery.clear_sessions", "schedule": 3600},
+}
+
+
+# {% endif %}
 # Security
 # https://docs.djangoproject.com/en/6.1/topics/security/
 

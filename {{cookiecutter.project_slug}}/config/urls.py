@@ -13,6 +13,10 @@ handler500 = "pages.views.server_error"
 
 urlpatterns = [
     path("", include("pages.urls")),
+    # {% if cookiecutter.background_tasks != "none" %}
+    # Before Django's own, which it overrides
+    path("accounts/", include("users.urls")),
+    # {% endif %}
     path("accounts/", include("django.contrib.auth.urls")),
     path("admin/", admin.site.urls),
     # {% if cookiecutter.rest_api != "none" %}

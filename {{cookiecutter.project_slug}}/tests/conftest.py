@@ -42,6 +42,16 @@ def test_settings(settings: Settings, tmp_path: Path) -> None:
     }
 
 
+# {% if cookiecutter.background_tasks != "none" %}
+@pytest.fixture(autouse=True)
+def tasks_run_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test needs a worker or a broker, nor the end of its transaction, which never comes."""
+    backend = "django.tasks.backends.immediate.ImmediateBackend"
+    settings.TASKS = {"default": {"BACKEND": backend}}
+    monkeypatch.setattr("django.db.transaction.on_commit", lambda call: call())
+
+
+# {% endif %}
 @pytest.fixture
 def user(db: None) -> User:
     return User.objects.create_user("ada", "ada@example.com", PASSWORD)
