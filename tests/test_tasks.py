@@ -1,0 +1,299 @@
+"""Background tasks on the production stack: none is lost, none is done twice unless its worker was killed."""
+
+import json
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests import test_production
+from tests.matrix import VARIANTS, name_of
+from tests.probe import add_probe, replace
+from tests.stack import Answer, Stack, copy_of, started
+from tests.test_production import fetch, prepared
+
+pytestmark = pytest.mark.container
+
+# An SMTP server that refuses the first e-mail for now, and prints the others
+SINK = """
+import socketserver
+
+class Sink(socketserver.StreamRequestHandler):
+    refused = False
+
+    def handle(self):
+        self.say("220 sink")
+        while line := self.rfile.readline():
+            word = line.split()[0].upper() if line.split() else b""
+            if word == b"MAIL" and not Sink.refused:
+                Sink.refused = True
+                print("REFUSED", flush=True)
+                self.say("451 later")
+            elif word == b"DATA":
+                self.say("354 go on")
+                body = b"".join(iter(self.rfile.readline, b".\\r\\n"))
+                print("MAIL", body.decode(), flush=True)
+                self.say("250 taken")
+            else:
+                self.say("221 bye" if word == b"QUIT" else "250 ok")
+
+    def say(self, text):
+        self.wfile.write(text.encode() + b"\\r\\n")
+
+socketserver.ThreadingTCPServer(("", 8025), Sink).serve_forever()
+"""
+
+# One for each way to keep a queue
+STACKS = [("database", "postgresql"), ("database", "sqlite"), ("celery", "postgresql")]
+
+
+def variant_of(tasks: str, database: str) -> dict[str, str]:
+    """The first variant with these answers."""
+    return next(v for v in VARIANTS if (v["background_tasks"], v["database"]) == (tasks, database))
+
+
+def each(*stacks: tuple[str, str]) -> pytest.MarkDecorator:
+    """Run a test on the production stack of each of these pairs of answers."""
+    parameters = [
+        pytest.param(pair, id="-".join(pair), marks=pytest.mark.xdist_group("-".join(pair)))
+        for pair in stacks
+    ]
+    return pytest.mark.parametrize("stack", parameters, indirect=True, scope="module")
+
+
+each_stack = each(*STACKS)
+
+
+@pytest.fixture(scope="module")
+def stack(
+    engine: None,
+    request: pytest.FixtureRequest,
+    rendered: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stack]:
+    """The production stack of a pair of answers, with the probe in it and a mail server beside it."""
+    name = "tasks-" + "-".join(request.param)
+    folder = tmp_path_factory.mktemp("tasks")
+    ready = prepared(rendered, folder, variant_of(*request.param), name)
+    ready.environment["EMAIL_URL"] = "smtp://sink:8025"
+    add_probe(ready.folder)
+    try:
+        with started(ready) as running, sink(running):
+            until(lambda: answers(running))
+            yield running
+    finally:
+        ready.run("docker", "rmi", "--force", name, check=False)
+
+
+@contextmanager
+def sink(stack: Stack) -> Iterator[None]:
+    """A mail server in the network through which the stack reaches the world."""
+    stack.run(
+        *("docker", "run", "--detach", "--name", f"{stack.name}-sink"),
+        *(f"--network={stack.name}_front", "--network-alias=sink"),
+        *(stack.environment["IMAGE"], "python", "-c", SINK),
+    )
+    try:
+        yield
+    finally:
+        stack.run("docker", "rm", "--force", f"{stack.name}-sink")
+
+
+def until(condition: Callable[[], object], seconds: int = 180) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def answers(stack: Stack) -> bool:
+    """Whether the proxy has its certificate, and a page to show."""
+    try:
+        return fetch(stack, "/").status == 200
+    except OSError:
+        return False
+
+
+def runs(stack: Stack) -> Counter[str]:
+    """How often each task has been run, by its name."""
+    return Counter(json.loads(fetch(stack, "/probe/runs").text))
+
+
+def ask_for_reset(stack: Stack) -> Answer:
+    """Send the form of the password reset."""
+    page = fetch(stack, "/accounts/password_reset/")
+    token = re.search('csrfmiddlewaretoken" value="(.+?)"', page.text)
+    assert token
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Cookie": page.headers["Set-Cookie"].partition(";")[0],
+        "Referer": f"https://localhost:{stack.environment['HTTPS_PORT']}/",
+        "X-CSRFToken": token[1],
+    }
+    return fetch(stack, "/accounts/password_reset/", b"email=ada@example.com", headers)
+
+
+@each_stack
+def test_every_container_is_locked_down(stack: Stack) -> None:
+    test_production.test_every_container_is_locked_down(stack)
+
+
+@each_stack
+def test_email_of_the_password_reset_arrives_though_it_was_refused_at_first(stack: Stack) -> None:
+    stack.execute(
+        *("env", "DJANGO_SUPERUSER_PASSWORD=a long enough passphrase"),
+        *("python", "manage.py", "createsuperuser", "--no-input"),
+        *("--username=ada", "--email=ada@example.com"),
+    )
+
+    answer = ask_for_reset(stack)
+
+    def log() -> str:
+        return stack.run("docker", "logs", f"{stack.name}-sink").stdout
+
+    until(lambda: "MAIL" in log())
+    link = re.search(r"https://localhost\S*(/accounts/reset/\S+)", log())
+    assert answer.status == 302
+    assert log().count("REFUSED") == log().count("MAIL") == 1
+    assert link
+    assert fetch(stack, link[1]).status == 302
+    worker = stack.compose("logs", "--no-log-prefix", "worker")
+    assert "attempt 1 of" in worker
+    assert link[1].split("/")[-2] not in worker
+
+
+@each_stack
+def test_thousand_tasks_are_done_once_though_their_worker_is_stopped_twice(stack: Stack) -> None:
+    begun = time.monotonic()
+    fetch(stack, "/probe/many/1000")
+
+    def done() -> dict[str, int]:
+        return {name: count for name, count in runs(stack).items() if name.isdigit()}
+
+    for part in (200, 500):
+        until(lambda part=part: len(done()) >= part)  # type: ignore[misc]
+        stack.compose("stop", "worker")
+        assert part <= len(done()) < 1000
+        stack.compose("start", "worker")
+    until(lambda: len(done()) == 1000)
+    stack.compose("stop", "worker")
+    stack.compose("start", "worker")
+
+    print(f"{time.monotonic() - begun:.1f} s, twice: {sum(done().values()) - 1000}")
+    assert Counter(done().values()) == {1: 1000}
+
+
+@each_stack
+def test_task_in_progress_finishes_before_the_worker_stops(stack: Stack) -> None:
+    fetch(stack, "/probe/one/short/2")
+    until(lambda: runs(stack)["short begins"])
+
+    stack.compose("stop", "worker")
+
+    assert runs(stack)["short begins"] == runs(stack)["short"] == 1
+    stack.compose("start", "worker")
+
+
+@each_stack
+def test_task_that_takes_longer_is_given_back_and_taken_up_by_the_next_worker(
+    stack: Stack,
+) -> None:
+    fetch(stack, "/probe/one/long/12")
+    until(lambda: runs(stack)["long begins"])
+
+    stack.compose("stop", "worker")
+    unfinished = runs(stack)["long"]
+    stack.compose("start", "worker")
+    until(lambda: runs(stack)["long"])
+
+    assert unfinished == 0
+    assert runs(stack)["long begins"] == 2
+    assert runs(stack)["long"] == 1
+
+
+@each_stack
+def test_task_of_a_killed_worker_is_taken_up_again(stack: Stack) -> None:
+    fetch(stack, "/probe/one/killed/5")
+    until(lambda: runs(stack)["killed begins"])
+
+    stack.compose("kill", "worker")
+    stack.compose("start", "worker")
+    until(lambda: runs(stack)["killed"])
+
+    assert runs(stack)["killed begins"] == 2
+
+
+@each(("database", "postgresql"), ("celery", "postgresql"))
+def test_page_answers_503_at_once_while_the_queue_is_away(stack: Stack) -> None:
+    celery = "cache" in stack.compose("ps", "--services").split()
+    ask_for_reset(stack)
+
+    # A database that is silent, not gone, holds up every page
+    ways = [("cache", "pause", "unpause"), ("cache", "stop", "start")]
+    for server, stop, start in ways if celery else [("db", "stop", "start")]:
+        stack.compose(stop, server)
+        try:
+            begun = time.monotonic()
+            answer = ask_for_reset(stack)
+            took = time.monotonic() - begun
+        finally:
+            stack.compose(start, server)
+        print(f"{stop} {server}: {took:.1f} s")
+        assert answer.status == 503
+        assert "Please try again in a minute." in answer.text
+        assert took < 20
+        until(lambda: ask_for_reset(stack).status == 302)
+
+
+@each_stack
+def test_worker_that_is_stuck_is_seen(stack: Stack) -> None:
+    container = json.loads(stack.compose("config", "--format", "json"))["services"]["worker"]
+    check = container["healthcheck"]["test"][1]
+
+    def healthy() -> bool:
+        command = ("docker", "compose", "exec", "-T", "worker", "sh", "-c", check)
+        return stack.run(*command, check=False).returncode == 0
+
+    def shell(command: str) -> None:
+        stack.execute("sh", "-c", command, service="worker")
+
+    until(healthy)
+    shell("kill -STOP -1; touch -d '7 minutes ago' /tmp/heartbeat")
+    time.sleep(15)
+    stuck = healthy()
+    shell("kill -CONT -1")
+
+    assert not stuck
+    until(healthy)
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        pytest.param(tasks, marks=pytest.mark.xdist_group(f"tasks-development-{tasks}"))
+        for tasks in ("database", "celery")
+    ],
+)
+def test_worker_of_development_runs_the_edited_source(
+    engine: None, rendered: Path, tasks: str, tmp_path: Path
+) -> None:
+    name = f"tasks-development-{tasks}"
+    folder = tmp_path / name
+    copy_of(rendered / name_of(variant_of(tasks, "sqlite")), folder, os.getuid() or 1000)
+    add_probe(folder)
+    enqueue = "from probe.tasks import mark; mark.enqueue(name='{}')"
+    with started(Stack(folder, name, {"WEB_PORT": "0"})) as stack:
+
+        def ran(task: str, name: str) -> bool:
+            stack.execute("python", "manage.py", "shell", "-c", enqueue.format(task))
+            return name in stack.get("/probe/runs").text
+
+        until(lambda: ran("first", "first"))
+        replace(folder / "probe/tasks.py", "objects.create(name=name)", "objects.create(name='x')")
+        until(lambda: ran("second", "x"))
