@@ -82,7 +82,7 @@ FILES = {
 # What would make a test wait for minutes
 SHORTER = {
     "GRACE = 25": "GRACE = 5",
-    "TIME_LIMIT = 240": "TIME_LIMIT = 20",
+    "\nTIME_LIMIT = 240": "\nTIME_LIMIT = 20",
     "seconds=TIME_LIMIT + 60": "seconds=TIME_LIMIT + 10",
     '"visibility_timeout": 600': '"visibility_timeout": 30',
 }

@@ -133,7 +133,7 @@ def log_queue() -> None:
     """Log how many tasks wait."""
     with app.connection_for_read() as connection:
         channel: Any = connection.default_channel
-        queue = channel.queue_declare(app.conf.task_default_queue, passive=True)
+        queue = channel.queue_declare(app.conf.task_default_queue)
     fields = {"waiting": queue.message_count}
     logger.info("%(waiting)d tasks wait", fields, extra={"fields": fields})
 

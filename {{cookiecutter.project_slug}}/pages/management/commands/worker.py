@@ -64,7 +64,7 @@ class Command(BaseCommand):
                 worked = self.work()
             except Error as error:
                 # Not there yet, or not migrated yet, or for the moment not there any more
-                logger.warning("No work: %s", str(error).strip())
+                logger.warning("No work: %s", str(error).partition("\n")[0])
             if not worked and not self.stopping:
                 time.sleep(1)
 
