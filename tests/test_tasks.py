@@ -16,7 +16,7 @@ import pytest
 from tests import test_production
 from tests.matrix import VARIANTS, name_of
 from tests.probe import add_probe, replace
-from tests.stack import Answer, Stack, copy_of, started
+from tests.stack import Answer, Stack, copy_of, started, wait_for
 from tests.test_production import fetch, prepared
 
 pytestmark = pytest.mark.container
@@ -297,7 +297,8 @@ def test_worker_of_development_runs_the_edited_source(
 
         def ran(task: str, name: str) -> bool:
             stack.execute("python", "manage.py", "shell", "-c", enqueue.format(task))
-            return name in stack.get("/probe/runs").text
+            # The site restarts on the same edit
+            return name in wait_for(stack.port(), "/probe/runs").text
 
         until(lambda: ran("first", "first"))
         replace(folder / "probe/tasks.py", "objects.create(name=name)", "objects.create(name='x')")
