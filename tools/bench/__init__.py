@@ -1,0 +1,1 @@
+"""Measure the default project against two baselines that are made here, on the Docker engine at hand."""
