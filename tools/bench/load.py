@@ -24,6 +24,9 @@ class Load:
     rate: float
     p99: float
     failed: int
+    # Answers, and how many of them the server gave in each second of CPU time
+    answers: float = 0
+    per_cpu_second: float = 0.0
 
 
 def wrk_is_here() -> bool:
@@ -60,7 +63,9 @@ def wrk_load(output: str) -> Load:
     errors = re.search(r"Socket errors: (.+)", output)
     failed = int(refused[1]) if refused else 0
     failed += sum(map(int, re.findall(r"\d+", errors[1]))) if errors else 0
-    return Load(float(rate[1]), float(p99[1]) * milliseconds, failed)
+    answers = re.search(r"(\d+) requests in", output)
+    count = int(answers[1]) if answers else 0
+    return Load(float(rate[1]), float(p99[1]) * milliseconds, failed, count)
 
 
 def offer(
@@ -108,7 +113,7 @@ async def _offer(
         return failed
 
     failed = sum(await asyncio.gather(*(client() for _ in range(connections))))
-    return Load(total / (loop.time() - started), percentile(latencies) * 1000, failed)
+    return Load(total / (loop.time() - started), percentile(latencies) * 1000, failed, total)
 
 
 def percentile(latencies: list[float], part: int = 99) -> float:

@@ -1,5 +1,6 @@
 """The subjects of a run: rendered projects, their images, a database, and containers that serve."""
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -201,3 +202,15 @@ class Bench:
         finally:
             for name in names:
                 self.engine.remove(name)
+
+    def cpu_seconds(self, count: int) -> float:
+        """The CPU time that the newest containers have used, as their control groups count it."""
+        command = (
+            "cat /sys/fs/cgroup/cpu.stat 2>/dev/null || cat /sys/fs/cgroup/cpuacct/cpuacct.usage"
+        )
+        total = 0.0
+        for number in range(self.counter - count + 1, self.counter + 1):
+            shown = run("docker", "exec", self.engine.name(f"c{number}"), "sh", "-c", command)
+            microseconds = re.search(r"usage_usec (\d+)", shown)
+            total += int(microseconds[1]) / 1e6 if microseconds else int(shown) / 1e9
+        return total
