@@ -68,8 +68,6 @@ def main(given: list[str]) -> int:
         print(f"{GET_WRK}. Left out: {', '.join(LOADED)}.")
     engine = Engine()
     with tempfile.TemporaryDirectory() as folder:
-        # Cookiecutter and uv leave temporary files behind: they go with the folder
-        os.environ["TMPDIR"] = tempfile.tempdir = folder
         bench = Bench(
             engine, Path(folder), chosen.rounds, chosen.seconds, chosen.image, chosen.image_env
         )

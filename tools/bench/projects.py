@@ -84,6 +84,7 @@ bind = "0.0.0.0:8000"
 worker_class = "gthread"
 workers = 2
 threads = 4
+preload_app = True
 worker_tmp_dir = "/dev/shm"
 control_socket_disable = True
 """
@@ -100,14 +101,19 @@ DEBUG = False
 
 def render(folder: Path, slug: str) -> Path:
     """Render the default project, PostgreSQL, and lock its dependencies."""
-    answers = [f"project_slug={slug}"]
-    run(
-        *(COOKIECUTTER, str(TEMPLATE), "--no-input", "--output-dir", str(folder), *answers),
-        env=OFFLINE,
-    )
+    cookiecutter(TEMPLATE, folder, f"project_slug={slug}")
     project = folder / slug
     lock(project)
     return project
+
+
+def cookiecutter(template: Path, folder: Path, *answers: str) -> None:
+    """Render a template with its defaults, as one does it on the command line."""
+    folder.mkdir(exist_ok=True)
+    # Cookiecutter leaves temporary files behind: they go with the folder
+    environment = OFFLINE | {"TMPDIR": str(folder)}
+    command = (COOKIECUTTER, str(template), "--no-input", "--output-dir", str(folder))
+    run(*command, *answers, env=environment)
 
 
 def lock(project: Path) -> None:

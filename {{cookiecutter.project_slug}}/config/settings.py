@@ -72,6 +72,10 @@ INSTALLED_APPS = [
     # {% endif %}
 ]
 
+if DEBUG and find_spec("django_watchfiles"):
+    # The system tells of a saved file at once; Django by itself looks once a second
+    INSTALLED_APPS.append("django_watchfiles")
+
 MIDDLEWARE = [
     # First, so that a health check needs no allowed host, HTTPS or session and leaves no log line
     "pages.health.HealthMiddleware",
@@ -215,7 +219,7 @@ STORAGES = {
         # Names with a hash need collectstatic, which only the production image has run
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        else "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
     },
 }
 
