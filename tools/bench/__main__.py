@@ -12,7 +12,7 @@ from tools.bench.engine import Engine, Failed
 from tools.bench.load import GET_WRK, wrk_is_here
 from tools.bench.report import Result, others, table
 from tools.bench.rows import LOADED, ROWS
-from tools.bench.subjects import Bench
+from tools.bench.subjects import READY, Bench
 from tools.demo import engine_answers
 
 
@@ -33,6 +33,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
         help="measure another image too: it listens on port 8000, and takes the project's variables",
     )
     parser.add_argument("--image-env", default="", metavar="FILE", help="more variables for it")
+    parser.add_argument("--image-ready", default=READY, metavar="PATH", help="answers 200 when up")
     return parser.parse_args(given)
 
 
@@ -69,7 +70,8 @@ def main(given: list[str]) -> int:
     engine = Engine()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(
-            engine, Path(folder), chosen.rounds, chosen.seconds, chosen.image, chosen.image_env
+            *(engine, Path(folder), chosen.rounds, chosen.seconds),
+            *(chosen.image, chosen.image_env, chosen.image_ready),
         )
         try:
             results = measured(bench, rows)

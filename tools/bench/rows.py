@@ -9,16 +9,23 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from tools.bench import projects
 from tools.bench.engine import Failed, run, wait_for
 from tools.bench.load import Load, beside, offer, saturate, server_cpu
 from tools.bench.report import BOOK, FLOOR, OURS, Result, Target
-from tools.bench.subjects import DATABASE, HEADERS, READY, Bench, Server
+from tools.bench.subjects import DATABASE, HEADERS, Bench, Server
 
 # Small, without dependencies of their own: one is added in each round
-ADDED = ("tinycss2", "iso8601", "tomli-w", "toolz", "inflection", "zipp", "idna", "certifi", "pytz")
+ADDED = ("iso8601", "tomli-w", "toolz", "inflection", "zipp", "idna", "certifi", "pytz")
+
+# Django's own startproject, in the floor's image, by the floor's server
+PLAIN = (
+    *("gunicorn", "--config=gunicorn.conf.py", "--env=DJANGO_SETTINGS_MODULE=plain_settings"),
+    "plain.wsgi",
+)
 
 
 def render(bench: Bench) -> list[Result]:
@@ -217,15 +224,12 @@ def start(bench: Bench) -> list[Result]:
         "s",
         (Target((BOOK,), 0.7), Target((FLOOR,), 1.5)),
     )
-    plain = (
-        *("gunicorn", "--config=gunicorn.conf.py", "--env=DJANGO_SETTINGS_MODULE=plain_settings"),
-        "plain.wsgi",
-    )
     servers = {
         OURS: Server(bench.image),
         BOOK: Server(bench.book_image),
         FLOOR: Server(bench.floor_image),
-        "plain project": Server(bench.floor_image, plain),
+        # Any answer will do for the plain project, and its admin has one
+        "plain project": Server(bench.floor_image, PLAIN, ready="/admin/login/"),
     } | {image: bench.other(image) for image in bench.images}
 
     def timed(side: str) -> float:
@@ -233,18 +237,13 @@ def start(bench: Bench) -> list[Result]:
         try:
             started = time.perf_counter()
             run("docker", "start", name)
-            # Any answer will do for the plain project, and its admin has one
-            path = "/admin/login/" if side == "plain project" else READY
-            wait_for(bench.engine.port(name), path, HEADERS)
+            wait_for(bench.engine.port(name), servers[side].ready, HEADERS)
             return time.perf_counter() - started
         finally:
             bench.engine.remove(name)
 
     bench.network  # noqa: B018 -- the database is up before anything is timed
-    sides: dict[str, Callable[[], float]] = {
-        side: (lambda side=side: timed(side))  # type: ignore[misc]
-        for side in servers
-    }
+    sides = {side: partial(timed, side) for side in servers}
     return [bench.rounds_of(result, sides)]
 
 
@@ -396,10 +395,7 @@ def latency(bench: Bench) -> list[Result]:
         return load.p99
 
     for result, count, measure in ((steady, 64, at_rate), (crowd, 2 * connections, saturate)):
-        sides: dict[str, Callable[[], float]] = {
-            side: (lambda r=result, s=side, c=count, m=measure: p99(r, s, c, m))  # type: ignore[misc]
-            for side in servers
-        }
+        sides = {side: partial(p99, result, side, count, measure) for side in servers}
         bench.rounds_of(result, sides)
     return [steady, crowd]
 
@@ -425,30 +421,21 @@ def memory(bench: Bench) -> list[Result]:
         "MB",
         (Target((FLOOR,), 1.1), Target((), 121)),
     )
-    plain = (
-        *("gunicorn", "--config=gunicorn.conf.py", "--env=DJANGO_SETTINGS_MODULE=plain_settings"),
-        "plain.wsgi",
-    )
-    servers: dict[str, tuple[Server, str]] = {
-        OURS: (Server(bench.image), "/accounts/login/"),
-        BOOK: (Server(bench.book_page_image), "/accounts/login/"),
-        FLOOR: (Server(bench.floor_image, plain), "/admin/login/"),
-        "bare function": (Server(bench.floor_image), "/"),
-    } | {image: (bench.other(image), "/") for image in bench.images}
+    servers = {
+        OURS: Server(bench.image, ready="/accounts/login/"),
+        BOOK: Server(bench.book_page_image, ready="/accounts/login/"),
+        FLOOR: Server(bench.floor_image, PLAIN, ready="/admin/login/"),
+        "bare function": Server(bench.floor_image),
+    } | {image: bench.other(image) for image in bench.images}
 
     def megabytes(side: str) -> float:
-        server, path = servers[side]
-        with bench.serving(server, path=path) as ports:
+        with bench.serving(servers[side]) as ports:
             for _ in range(50):
-                wait_for(ports[0], path, HEADERS)
+                wait_for(ports[0], servers[side].ready, HEADERS)
             time.sleep(2)
             return used_memory(bench.engine.name(f"c{bench.counter}"))
 
-    sides: dict[str, Callable[[], float]] = {
-        side: (lambda side=side: megabytes(side))  # type: ignore[misc]
-        for side in servers
-    }
-    return [bench.rounds_of(result, sides)]
+    return [bench.rounds_of(result, {side: partial(megabytes, side) for side in servers})]
 
 
 def used_memory(container: str) -> float:
@@ -516,10 +503,7 @@ def reload(bench: Bench) -> list[Result]:
             wait_for(port, "/", {}, f"<title>{word}</title>")
             return time.perf_counter() - started
 
-        sides: dict[str, Callable[[], float]] = {
-            side: (lambda stack=stack: timed(stack))  # type: ignore[misc]
-            for side, stack in stacks.items()
-        }
+        sides = {side: partial(timed, stack) for side, stack in stacks.items()}
         for _ in range(3):
             bench.rounds_of(result, sides)
     finally:

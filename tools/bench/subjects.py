@@ -3,7 +3,7 @@
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -43,6 +43,8 @@ class Server:
     command: tuple[str, ...] = ()
     replicas: int = 1
     options: tuple[str, ...] = ()
+    # Answers with 200 as soon as the server can do its work
+    ready: str = READY
 
 
 @dataclass
@@ -56,9 +58,10 @@ class Bench:
     # Other images to measure: the name as the user gave it
     images: list[str] = field(default_factory=list)
     image_env: str = ""
+    image_ready: str = READY
     counter: int = 0
 
-    def rounds_of(self, result: Result, sides: dict[str, Callable[[], float]]) -> Result:
+    def rounds_of(self, result: Result, sides: Mapping[str, Callable[[], float]]) -> Result:
         """Measure every side once in each round: A B A B, so that a slow minute hits all of them."""
         for number in range(self.rounds):
             for side, measure in sides.items():
@@ -168,13 +171,14 @@ class Bench:
         cpu = server_cpu()
         if cpu is None:
             return ("--cpus=1",) if server else ()
-        last = (run("docker", "info", "--format", go(".NCPU")).strip(), cpu)
-        rest = [str(number) for number in range(int(last[0])) if number != cpu]
-        return (f"--cpuset-cpus={cpu if server else ','.join(rest)}",)
+        every = range(int(run("docker", "info", "--format", go(".NCPU"))))
+        rest = ",".join(str(number) for number in every if number != cpu)
+        return (f"--cpuset-cpus={cpu if server else rest}",)
 
     def other(self, image: str) -> Server:
         """How an image of the user is run: with the project's variables, and a file of others."""
-        return Server(image, options=(f"--env-file={self.image_env}",) if self.image_env else ())
+        options = (f"--env-file={self.image_env}",) if self.image_env else ()
+        return Server(image, options=options, ready=self.image_ready)
 
     def create(self, server: Server, *options: str) -> str:
         """Create a container that is not started yet."""
@@ -186,7 +190,7 @@ class Bench:
         return name
 
     @contextmanager
-    def serving(self, server: Server, *options: str, path: str = READY) -> Iterator[list[int]]:
+    def serving(self, server: Server, *options: str) -> Iterator[list[int]]:
         """Run a server until it answers; gives the port of each replica."""
         names = [self.create(server, *options) for _ in range(server.replicas)]
         try:
@@ -195,7 +199,7 @@ class Bench:
             ports = [self.engine.port(name) for name in names]
             try:
                 for port in ports:
-                    wait_for(port, path, HEADERS)
+                    wait_for(port, server.ready, HEADERS)
             except Failed as error:
                 raise Failed(f"{error}\n{run('docker', 'logs', '--tail=30', names[0])}") from error
             yield ports
