@@ -108,6 +108,8 @@ class Stalling(BaseHTTPRequestHandler):
     """Answers at once, but for one request that holds all others up."""
 
     protocol_version = "HTTP/1.1"
+    # Header and body in one segment: the second would wait for an acknowledgement
+    wbufsize = -1
     lock = threading.Lock()
     asked = 0
 
