@@ -4,7 +4,9 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import jinja2
 import pytest
 from cookiecutter.main import cookiecutter
 from filelock import FileLock
@@ -35,6 +37,20 @@ def bake(cookies: Cookies) -> Bake:
     return render
 
 
+def compile_once() -> None:
+    """Let all variants that this process renders share what Jinja compiles of their common templates."""
+    compile_anew = jinja2.Environment.compile
+    known: dict[tuple[str, ...], Any] = {}
+
+    def compile_known(self: jinja2.Environment, source: str, *names: str) -> Any:
+        key = (self.block_start_string, source, *names)
+        if key not in known:
+            known[key] = compile_anew(self, source, *names)
+        return known[key]
+
+    jinja2.Environment.compile = compile_known  # type: ignore[assignment,method-assign]
+
+
 def render_variant(variant: dict[str, str], folder: Path) -> None:
     """Render a variant into a folder named after it."""
     answers = variant | {"project_slug": name_of(variant), "project_name": wrapped(NAME)}
@@ -49,7 +65,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, done = shared / "rendered", shared / "rendered.done"
     with FileLock(shared / "rendered.lock"):
         if not done.exists():
-            with ProcessPoolExecutor() as pool:
+            with ProcessPoolExecutor(initializer=compile_once) as pool:
                 list(pool.map(render_variant, VARIANTS, [folder] * len(VARIANTS)))
             done.touch()
     return folder

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import ssl
 import threading
 import time
@@ -89,3 +90,17 @@ def load(stack: Stack, clients: int = 8, most: int = 20_000) -> Iterator[Counter
         for thread in threads:
             thread.join()
     print(f"{outcomes.total()} requests: {dict(outcomes)}")
+
+
+def assert_locked_down(stack: Stack) -> None:
+    """No process of the stack is root, holds or can gain a capability, or can write to its root."""
+    for service in stack.compose("ps", "--services").split():
+        status = stack.execute("sh", "-c", "cat /proc/[0-9]*/status", service=service)
+        write = ("docker", "compose", "exec", "-T", service, "sh", "-c", "echo > /written")
+
+        assert "0" not in re.findall(r"^Uid:\s+(\d+)", status, re.MULTILINE), service
+        assert set(re.findall(r"^NoNewPrivs:\s+(\d)", status, re.MULTILINE)) == {"1"}, service
+        assert "Read-only file system" in stack.run(*write, check=False).stdout, service
+        # NET_BIND_SERVICE is the eleventh capability
+        allowed = {"0" * 16, "0000000000000400"} if service == "proxy" else {"0" * 16}
+        assert set(re.findall(r"^CapEff:\s+(\w+)", status, re.MULTILINE)) <= allowed, service

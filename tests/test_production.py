@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.production import BY_DATABASE, each, fetch, load, prepared
+from tests.production import BY_DATABASE, assert_locked_down, each, fetch, load, prepared
 from tests.stack import Stack, started
 
 pytestmark = pytest.mark.container
@@ -64,16 +64,7 @@ def test_pages_carry_the_headers_of_a_safe_site(stack: Stack) -> None:
 
 @each_database
 def test_every_container_is_locked_down(stack: Stack) -> None:
-    for service in stack.compose("ps", "--services").split():
-        status = stack.execute("sh", "-c", "cat /proc/[0-9]*/status", service=service)
-        write = ("docker", "compose", "exec", "-T", service, "sh", "-c", "echo > /written")
-
-        assert "0" not in re.findall(r"^Uid:\s+(\d+)", status, re.MULTILINE), service
-        assert set(re.findall(r"^NoNewPrivs:\s+(\d)", status, re.MULTILINE)) == {"1"}, service
-        assert "Read-only file system" in stack.run(*write, check=False).stdout, service
-        # NET_BIND_SERVICE is the eleventh capability
-        allowed = {"0" * 16, "0000000000000400"} if service == "proxy" else {"0" * 16}
-        assert set(re.findall(r"^CapEff:\s+(\w+)", status, re.MULTILINE)) <= allowed, service
+    assert_locked_down(stack)
 
 
 @each_database

@@ -20,7 +20,9 @@ def kind(variant: dict[str, str]) -> dict[str, str]:
     """The answers that reach Python files, templates or dependencies; a database does by its backend."""
     elsewhere = ("python_version", "debian_tag", "database", "deploy_to")
     backend = {"backend": ANSWERS["_databases"][variant["database"]]["backend"]}
-    return backend | {question: variant[question] for question in variant if question not in elsewhere}
+    return backend | {
+        question: variant[question] for question in variant if question not in elsewhere
+    }
 
 
 # One variant of each kind, by its name, and a few of them in which every pair of such answers occurs

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import test_production
 from tests.matrix import VARIANTS, name_of
 from tests.probe import add_probe, replace
+from tests.production import assert_locked_down, fetch, prepared
 from tests.stack import Answer, Stack, copy_of, started, wait_for
-from tests.test_production import fetch, prepared
 
 pytestmark = pytest.mark.container
 
@@ -150,7 +149,7 @@ def ask_for_reset(stack: Stack, person: str = "ada") -> Answer:
 
 @each_stack
 def test_every_container_is_locked_down(stack: Stack) -> None:
-    test_production.test_every_container_is_locked_down(stack)
+    assert_locked_down(stack)
 
 
 @each_stack
