@@ -39,7 +39,8 @@ def bake(cookies: Cookies) -> Bake:
 
 def compile_once() -> None:
     """Let all variants that this process renders share what Jinja compiles of their common templates."""
-    compile_anew = jinja2.Environment.compile
+    environment: Any = jinja2.Environment
+    compile_anew = environment.compile
     known: dict[tuple[str, ...], Any] = {}
 
     def compile_known(self: jinja2.Environment, source: str, *names: str) -> Any:
@@ -48,7 +49,7 @@ def compile_once() -> None:
             known[key] = compile_anew(self, source, *names)
         return known[key]
 
-    jinja2.Environment.compile = compile_known  # type: ignore[assignment,method-assign]
+    environment.compile = compile_known
 
 
 def render_variant(variant: dict[str, str], folder: Path) -> None:

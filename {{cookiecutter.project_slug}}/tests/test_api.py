@@ -14,7 +14,7 @@ from django.conf import settings as project_settings
 from django.contrib.staticfiles import finders
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
@@ -367,7 +367,7 @@ def test_failure_is_a_problem_that_tells_nothing(
     client.raise_request_exception = False
     settings.DEBUG = False
 
-    with patch.object(connection, "cursor", side_effect=OperationalError("secret")):
+    with patch.object(connection, "cursor", side_effect=RuntimeError("secret")):
         response = client.get(ME)
 
     assert_problem(response, 500)

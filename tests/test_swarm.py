@@ -1,0 +1,149 @@
+"""The production file on a Swarm: deployed, updated and rolled back without losing a request, restored from a backup."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.production import BY_DATABASE, fetch, load, prepared
+from tests.stack import Stack
+
+pytestmark = [pytest.mark.container, pytest.mark.swarm]
+
+
+@pytest.fixture(scope="module")
+def stack(
+    engine: None, rendered: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """The stack on a Swarm of one node; afterwards the engine is as it was."""
+    name = "swarm"
+    stack = prepared(rendered, tmp_path_factory.mktemp(name), BY_DATABASE["postgresql"], name)
+    state = "{" + "{.Swarm.LocalNodeState}" + "}"
+    if stack.run("docker", "info", "--format", state).stdout.strip() != "inactive":
+        pytest.skip("the engine is part of a swarm")
+    stack.run("docker", "swarm", "init", "--advertise-addr", "127.0.0.1")
+    try:
+        stack.run("make", "deploy-stack")
+        wait_for_page(stack)
+        yield stack
+    finally:
+        stack.run("docker", "stack", "rm", "--detach=false", name, check=False)
+        stack.run("docker", "swarm", "leave", "--force")
+        remove_volumes(stack)
+        images = stack.run("docker", "images", "--quiet", name).stdout.split()
+        stack.run("docker", "rmi", "--force", *images, check=False)
+
+
+def wait_for_page(stack: Stack) -> None:
+    """Wait until the proxy has its certificate and finds the site."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            if fetch(stack, "/").status == 200:
+                return
+        except OSError:
+            pass
+        assert time.monotonic() < deadline, stack.run("docker", "stack", "ps", stack.name).stdout
+        time.sleep(0.5)
+
+
+def remove_volumes(stack: Stack) -> None:
+    """Remove the volumes of a stack, once its containers are gone."""
+    label = f"label=com.docker.stack.namespace={stack.name}"
+    listed = ("docker", "volume", "ls", "--quiet", "--filter", label)
+    for _ in range(60):
+        volumes = stack.run(*listed).stdout.split()
+        if not volumes or not stack.run("docker", "volume", "rm", *volumes, check=False).returncode:
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"volumes are left: {volumes}")
+
+
+def deploy(stack: Stack, change: str) -> tuple[int, set[str]]:
+    """Deploy an image with a change at the end of its Dockerfile, under load: exit code and outcomes."""
+    dockerfile = stack.folder / "Dockerfile"
+    before = dockerfile.read_text()
+    dockerfile.write_text(f"{before}{change}\n")
+    try:
+        with load(stack) as outcomes:
+            done = stack.run("make", "deploy-stack", check=False)
+        print(done.stdout[-2000:])
+        assert outcomes.total() > 100
+        return done.returncode, set(outcomes)
+    finally:
+        dockerfile.write_text(before)
+
+
+def image(stack: Stack) -> str:
+    """The image that the service runs now."""
+    field = "{" + "{.Image}" + "}"
+    listed = ("docker", "service", "ls", "--format", field, "--filter", f"name={stack.name}_web")
+    return stack.run(*listed).stdout.strip()
+
+
+def web(stack: Stack) -> str:
+    """A container of the site."""
+    label = f"label=com.docker.swarm.service.name={stack.name}_web"
+    return stack.run("docker", "ps", "--quiet", "--filter", label).stdout.split()[0]
+
+
+def test_new_image_takes_over(stack: Stack) -> None:
+    before = image(stack)
+
+    assert deploy(stack, "LABEL version=2") == (0, {"200"})
+    assert image(stack) != before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param('CMD ["false"]', id="exits at once"),
+        pytest.param(
+            'HEALTHCHECK --interval=1s --retries=3 CMD ["false"]', id="never gets healthy"
+        ),
+    ],
+)
+def test_broken_image_is_rolled_back(stack: Stack, change: str) -> None:
+    before = image(stack)
+
+    code, outcomes = deploy(stack, change)
+
+    assert code != 0
+    assert outcomes == {"200"}
+    assert image(stack) == before
+
+
+def test_new_secret_is_taken_over(stack: Stack) -> None:
+    secret = stack.folder / "secrets" / "secret_key"
+    before = secret.read_text()
+    secret.unlink()
+
+    assert deploy(stack, "") == (0, {"200"})
+
+    told = stack.run("docker", "exec", web(stack), "cat", "/run/secrets/secret_key").stdout
+    assert told == secret.read_text() != before
+
+
+def test_backup_brings_back_what_was_lost(stack: Stack) -> None:
+    count = "from users.models import User; print('users:', User.objects.count())"
+    manage = ("docker", "exec", web(stack), "python", "manage.py")
+    stack.run(*manage, "shell", "--command", "User.objects.create_user('ada')")
+
+    archive = stack.run("make", "--silent", "backup").stdout.split()[-1]
+    stack.run(*manage, "shell", "--command", "User.objects.all().delete()")
+    stack.run("sh", "-c", f"echo yes | make restore FILE={archive}")
+
+    wait_for_page(stack)
+    told = stack.run("docker", "exec", web(stack), *manage[3:], "shell", "--command", count).stdout
+    assert "users: 1" in told
+
+
+def test_image_that_needs_a_minute_takes_over(stack: Stack) -> None:
+    before = image(stack)
+    stack.environment["WEB_REPLICAS"] = "1"
+
+    outcome = deploy(stack, 'CMD ["sh", "-c", "sleep 60; exec gunicorn config.wsgi"]')
+
+    assert outcome == (0, {"200"})
+    assert image(stack) != before
