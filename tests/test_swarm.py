@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.conftest import render_variant
 from tests.production import BY_DATABASE, fetch, load, prepared
 from tests.stack import Stack
 
@@ -13,12 +13,12 @@ pytestmark = [pytest.mark.container, pytest.mark.swarm]
 
 
 @pytest.fixture(scope="module")
-def stack(
-    engine: None, rendered: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
+def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The stack on a Swarm of one node; afterwards the engine is as it was."""
-    name = "swarm"
-    stack = prepared(rendered, tmp_path_factory.mktemp(name), BY_DATABASE["postgresql"], name)
+    name, variant = "swarm", BY_DATABASE["postgresql"]
+    rendered = tmp_path_factory.mktemp("rendered")
+    render_variant(variant, rendered)
+    stack = prepared(rendered, tmp_path_factory.mktemp(name), variant, name)
     state = "{" + "{.Swarm.LocalNodeState}" + "}"
     if stack.run("docker", "info", "--format", state).stdout.strip() != "inactive":
         pytest.skip("the engine is part of a swarm")

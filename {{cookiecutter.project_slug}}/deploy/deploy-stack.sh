@@ -17,17 +17,19 @@ case $image in
     */*) docker push "$image" ;;
     *)
         # Without a registry the name has to change with the content, or the Swarm sees no change
-        id=$(docker images --quiet "$image")
-        IMAGE="${image%%:*}:$id"
+        case $image in *:*) ;; *) image="$image:latest" ;; esac
+        IMAGE="${image%:*}:$(docker images --quiet "$image")"
         export IMAGE
         docker tag "$image" "$IMAGE"
         ;;
 esac
 
 # Secrets and the Caddyfile cannot change on a Swarm: new content gets a new name
-CONTENT=$(cat Caddyfile secrets/* | sha256sum | cut -c 1-12)
+for file in Caddyfile secrets/*; do
+    export "$(basename "$file" | tr '[:upper:]' '[:lower:]')_hash=$(sha256sum <"$file" | cut -c 1-12)"
+done
 STACK=${STACK:-$(docker compose config | sed -n 's/^name: //p')}
-export CONTENT STACK
+export STACK
 for unused in $(docker secret ls --quiet --filter "label=com.docker.stack.namespace=$STACK"); do
     docker secret rm "$unused" >/dev/null 2>&1 || true
 done
