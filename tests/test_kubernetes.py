@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,13 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.matrix import ANSWERS, CHOICES, SOURCE, VARIANTS, name_of
+from tests.conftest import render_variant
+from tests.matrix import ANSWERS, CHOICES, SOURCE, VARIANTS, covering, name_of
 from tests.stack import Stack, copy_of, wait_for
 
 Object = dict[str, Any]
 
 FOLDER = "deploy/kubernetes"
-KUBERNETES = [variant for variant in VARIANTS if variant["deploy_to"] == "kubernetes"]
 
 
 def asked() -> list[str]:
@@ -31,19 +32,35 @@ def asked() -> list[str]:
         for question, choices in ANSWERS["_features"].items()
         if any(path.startswith(f"{FOLDER}/") for paths in choices.values() for path in paths)
     )
-    return [question for question in CHOICES if re.search(rf"cookiecutter\.{question}\b", text)]
+    # A derived variable depends on those that its own text names
+    found: set[str] = set()
+    while named := set(re.findall(r"cookiecutter\.(\w+)", text)) - found:
+        found |= named
+        text = "".join(str(ANSWERS[name]) for name in named)
+    return [question for question in CHOICES if question in found]
 
 
-# The first variant with each set of answers that the manifests ask for
-DISTINCT = {
-    "-".join(variant[question] for question in asked()): variant for variant in reversed(KUBERNETES)
-}
+def distinct() -> dict[str, dict[str, str]]:
+    """Few variants (answers that the manifests ask for → variant), with each pair of such answers.
+
+    A guard asks one question, so two pieces that do not suit each other are in one of them.
+    """
+    every = {tuple(variant[question] for question in asked()): variant for variant in VARIANTS}
+    chosen = covering([dict(zip(asked(), answers, strict=True)) for answers in every])
+    return {
+        "-".join(answers.values()): every[*answers.values()] | {"deploy_to": "kubernetes"}
+        for answers in chosen
+    }
+
+
+DISTINCT = distinct()
+
+# One for each database, for the tests that start containers
+DATABASES = {variant["database"]: name for name, variant in reversed(DISTINCT.items())}
 
 # Those whose database is a server
 SERVERS = [
-    name
-    for name, variant in DISTINCT.items()
-    if "image" in ANSWERS["_databases"][variant["database"]]
+    name for database, name in DATABASES.items() if "image" in ANSWERS["_databases"][database]
 ]
 
 
@@ -56,14 +73,22 @@ def kubectl() -> str:
     return found or pytest.skip("there is no kubectl")
 
 
-@pytest.fixture(scope="module", params=DISTINCT)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.xdist_group(f"kubernetes-{name}")) for name in DISTINCT
+    ],
+)
 def variant(request: pytest.FixtureRequest) -> dict[str, str]:
     return DISTINCT[request.param]
 
 
 @pytest.fixture(scope="module")
-def project(rendered: Path, variant: dict[str, str]) -> Path:
-    return rendered / name_of(variant)
+def project(tmp_path_factory: pytest.TempPathFactory, variant: dict[str, str]) -> Path:
+    # Not one of all the variants, which take much longer to render than these few
+    folder = tmp_path_factory.mktemp("kubernetes")
+    render_variant(variant, folder)
+    return folder / name_of(variant)
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +157,14 @@ def compose_environment(service: Object) -> dict[str, str]:
     return {name: default(value) for name, value in pairs}
 
 
+def arguments(container: Object) -> list[str]:
+    """What a container, or a service of Compose, runs instead of the image's own command."""
+    command: Any = container.get("command", container.get("args", []))
+    if isinstance(command, list) and command[:2] == ["sh", "-c"]:
+        command = command[2].removeprefix("exec ")
+    return shlex.split(command) if isinstance(command, str) else list(map(str, command))
+
+
 def default(text: str) -> str:
     """A value in Compose's notation, where no variable is set."""
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
@@ -168,18 +201,10 @@ def all_values(tree: object, key: str) -> Iterator[Any]:
             yield from all_values(item, key)
 
 
-def test_each_set_of_manifests_is_among_the_tested(rendered: Path) -> None:
-    def content(variant: dict[str, str]) -> dict[str, str]:
-        name = name_of(variant)
-        names = {name: "slug", name.replace("-", "_"): "slug"}
-        texts = {path.name: path.read_text() for path in (rendered / name / FOLDER).iterdir()}
-        for long, short in names.items():
-            texts = {file: text.replace(long, short) for file, text in texts.items()}
-        return texts
-
-    tested = [content(variant) for variant in DISTINCT.values()]
-
-    assert all(content(variant) in tested for variant in KUBERNETES)
+def test_a_choice_of_each_question_that_the_manifests_name_is_tested() -> None:
+    assert set(asked()) == {"database", "rest_api", "background_tasks"}
+    for question in asked():
+        assert {variant[question] for variant in DISTINCT.values()} == set(CHOICES[question])
 
 
 def test_schemas_of_the_api_accept_everything(built: str, tmp_path: Path) -> None:
@@ -217,7 +242,7 @@ def test_every_pod_is_restricted(objects: list[Object]) -> None:
         assert context["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert pod["automountServiceAccountToken"] is False, name
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod), name
-        kinds = {kind for volume in pod["volumes"] for kind in volume} - {"name"}
+        kinds = {kind for volume in pod.get("volumes", []) for kind in volume} - {"name"}
         assert kinds <= {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}, name
 
 
@@ -260,6 +285,8 @@ def test_services_images_and_settings_are_those_of_compose(
         service = services["proxy" if name == "media" else name]
         (container,) = template["spec"]["containers"]
         assert container["image"] == default(service["image"]), name
+        if name not in ("media", "migrate"):
+            assert arguments(container) == arguments(service), name
         if name != "media":
             expected = compose_environment(service)
             found = environment(template, objects)
@@ -285,10 +312,14 @@ def test_probes_ask_the_health_checks(objects: list[Object], services: dict[str,
     for container in (web, media):
         for probe in all_values(container, "httpGet"):
             assert probe["port"] in {port["name"] for port in container["ports"]}
-    if "db" in pods:
-        (db,) = pods["db"]["spec"]["containers"]
-        command = ["sh", "-c", services["db"]["healthcheck"]["test"]]
-        assert list(all_values(db, "command")) == [command, command]
+    for name in {"db", "cache", "worker", "scheduler"} & set(pods):
+        (container,) = pods[name]["spec"]["containers"]
+        probes = {probe: each for probe, each in container.items() if probe.endswith("Probe")}
+        steady = "readinessProbe" if name in ("db", "cache") else "livenessProbe"
+        assert set(probes) == {"startupProbe", steady}, name
+        for probe in probes.values():
+            assert probe["exec"]["command"] == ["sh", "-c", services[name]["healthcheck"]["test"]]
+            assert f"{probe['timeoutSeconds']}s" == services[name]["healthcheck"]["timeout"]
 
 
 def test_selectors_meet_pods(objects: list[Object]) -> None:
@@ -315,7 +346,7 @@ def test_references_lead_to_something(objects: list[Object]) -> None:
     claims, maps = of_kind(objects, "PersistentVolumeClaim"), of_kind(objects, "ConfigMap")
 
     for name, template in workloads(objects).items():
-        volumes = {volume["name"]: volume for volume in template["spec"]["volumes"]}
+        volumes = {volume["name"]: volume for volume in template["spec"].get("volumes", [])}
         own = of_kind(objects, "StatefulSet").get(name, {"spec": {}})["spec"]
         volumes |= {c["metadata"]["name"]: c for c in own.get("volumeClaimTemplates", [])}
         mounted = {mount["name"] for mount in next(all_values(template, "volumeMounts"))}
@@ -357,15 +388,21 @@ def test_network_is_closed_but_for_what_must_pass(objects: list[Object], project
         (rule,) = policies[name]["spec"]["ingress"]
         assert rule["from"] == [{"namespaceSelector": {"matchExpressions": [elsewhere]}}]
         assert {port["port"] for port in rule["ports"]} <= ports([pods[name]])
+    # Metrics too
+    assert f"({9100}," in (project / "gunicorn.conf.py").read_text()
+    assert {"port": 9100} in policies["web"]["spec"]["ingress"][0]["ports"]
     assert policies["media"]["spec"]["policyTypes"] == ["Ingress", "Egress"]
     assert "egress" not in policies["media"]["spec"]
-    if "db" in pods:
-        (rule,) = policies["db"]["spec"]["ingress"]
+    assert set(policies) == {"closed", "web", "media"} | {"db", "cache"} & set(pods)
+    for server in {"db", "cache"} & set(pods):
+        (rule,) = policies[server]["spec"]["ingress"]
         (source,) = rule["from"]
+        assert set(source) == {"podSelector"}
         reaching = selected(source["podSelector"], objects)
         assert {name for name in pods if pods[name] in reaching} == with_url
-        assert policies["db"]["spec"]["policyTypes"] == ["Ingress", "Egress"]
-        assert "egress" not in policies["db"]["spec"]
+        assert selected(policies[server]["spec"]["podSelector"], objects) == [pods[server]]
+        assert policies[server]["spec"]["policyTypes"] == ["Ingress", "Egress"]
+        assert "egress" not in policies[server]["spec"]
 
 
 def test_replicas_are_as_many_as_the_database_bears(
@@ -395,13 +432,27 @@ def test_replicas_are_as_many_as_the_database_bears(
         assert uploads == ["ReadWriteMany"]
 
 
-def test_stopping_pod_has_the_time_it_takes(objects: list[Object], project: Path) -> None:
+def test_scheduler_is_alone(objects: list[Object], services: dict[str, Object]) -> None:
+    deployments = of_kind(objects, "Deployment")
+
+    assert ("scheduler" in deployments) == ("scheduler" in services)
+    if "scheduler" in deployments:
+        assert deployments["scheduler"]["spec"]["replicas"] == 1
+        assert deployments["scheduler"]["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_stopping_pod_has_the_time_it_takes(
+    objects: list[Object], services: dict[str, Object], project: Path
+) -> None:
     server = re.search(r"graceful_timeout = (\d+)", (project / "gunicorn.conf.py").read_text())
     pod = workloads(objects)["web"]["spec"]
     (sleep,) = all_values(pod, "sleep")
 
     assert server
     assert pod["terminationGracePeriodSeconds"] >= sleep["seconds"] + int(server[1]) + 5
+    for name in {"db", "cache", "worker"} & set(services):
+        seconds = workloads(objects)[name]["spec"]["terminationGracePeriodSeconds"]
+        assert f"{seconds}s" == services[name]["stop_grace_period"], name
 
 
 def test_secrets_are_files_that_make_secrets_makes(
@@ -451,6 +502,7 @@ def hardened(template: Object) -> list[str]:
 
 
 @pytest.mark.container
+@pytest.mark.parametrize("variant", DATABASES.values(), indirect=True, scope="module")
 def test_media_serves_uploaded_files_as_the_proxy_of_compose_does(
     engine: None, objects: list[Object], project: Path, tmp_path: Path
 ) -> None:
