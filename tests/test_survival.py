@@ -152,3 +152,27 @@ def test_proxy_speaks_the_newer_kinds_of_http(stack: Stack) -> None:
     assert spoken == "h2"
     assert 'h3=":443"' in fetch(stack, "/").headers["Alt-Svc"]
     assert stack.compose("port", "--protocol=udp", "proxy", "443").strip().endswith(f":{port}")
+
+
+def test_database_elsewhere_takes_two_lines(engine: None, rendered: Path, tmp_path: Path) -> None:
+    name = "elsewhere"
+    elsewhere = prepared(rendered, tmp_path, BY_DATABASE["postgresql"], name)
+    elsewhere.environment["DB_REPLICAS"] = "0"
+    url = elsewhere.folder / "secrets" / "database_url"
+    url.unlink()
+    url.write_text("postgresql://postgres:password@elsewhere-db:5432/another")
+    try:
+        elsewhere.compose("up", "--no-start", "--build")
+        elsewhere.run(
+            *("docker", "run", "--detach", "--rm", "--name=elsewhere-db"),
+            *(f"--network={name}_front", "--env=POSTGRES_PASSWORD=password"),
+            *("--env=POSTGRES_DB=another", "postgres:18"),
+        )
+        elsewhere.compose("up", "--wait", "--wait-timeout=300")
+
+        assert fetch(elsewhere, "/health/ready").status == 200
+        assert "db" not in elsewhere.compose("ps", "--services").split()
+    finally:
+        elsewhere.run("docker", "rm", "--force", "--volumes", "elsewhere-db", check=False)
+        elsewhere.compose("down", "--volumes", "--rmi=local", "--timeout=5")
+        elsewhere.run("docker", "rmi", "--force", name, check=False)
