@@ -88,3 +88,12 @@ def engine() -> None:
     if os.environ.get("REQUIRE_DOCKER"):
         pytest.fail("REQUIRE_DOCKER is set, but no Docker engine answers")
     pytest.skip("no Docker engine answers")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests have measured, which pytest keeps to itself when they pass."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for line in report.capstdout.splitlines():
+            if line.startswith("measured: "):
+                name = report.nodeid.removeprefix("tests/").partition("@")[0]
+                terminalreporter.write_line(f"{name}: {line.removeprefix('measured: ')}")

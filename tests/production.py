@@ -89,7 +89,8 @@ def load(stack: Stack, clients: int = 8, most: int = 20_000) -> Iterator[Counter
         over.set()
         for thread in threads:
             thread.join()
-    print(f"{outcomes.total()} requests: {dict(outcomes)}")
+    failed = outcomes.total() - outcomes["200"]
+    print(f"measured: {outcomes.total()} requests, {failed} failed: {dict(outcomes)}")
 
 
 def assert_locked_down(stack: Stack) -> None:

@@ -189,7 +189,7 @@ def test_attack_finds_nothing(port: int, key: str, tmp_path: Path) -> None:
     calls = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
     assert done.returncode == 0, done.stdout
     assert calls
-    print(calls[0])
+    print(f"measured: {calls[0]}")
     assert int(calls[1]) == int(calls[2]) > 100
 
 

@@ -146,7 +146,7 @@ def backup(stack: Stack) -> Path:
     name = stack.run("make", "--silent", "backup").stdout.strip()
     seconds = time.monotonic() - start
     path = stack.folder / name
-    print(f"{name}: {path.stat().st_size} bytes in {seconds:.1f} s")
+    print(f"measured: {name}: {path.stat().st_size} bytes in {seconds:.1f} s")
     return path
 
 
@@ -157,7 +157,7 @@ def restore(
     start = time.monotonic()
     command = f"echo {answer} | make --silent restore FILE={shlex.quote(str(file))}"
     done = stack.run("sh", "-c", command, check=check)
-    print(f"{done.stdout}restore: {time.monotonic() - start:.1f} s")
+    print(f"{done.stdout}\nmeasured: restore: {time.monotonic() - start:.1f} s")
     return done
 
 
@@ -229,7 +229,7 @@ def test_everything_comes_back_after_the_volumes_are_lost(stack: Stack) -> None:
     stack.compose("down", "--volumes")
     restore(stack, path)
 
-    print(stack.name, {name: count for name, (count, _) in before.items()})
+    print("measured:", stack.name, {name: count for name, (count, _) in before.items()})
     assert contents(stack) == before
     assert backups(stack) == made
     assert fetch(stack, "/accounts/login/").status == 200
@@ -282,7 +282,7 @@ def test_backup_is_consistent_while_the_site_is_written_to(stack: Stack) -> None
     restore(stack, path)
 
     found = json.loads(python(stack, CHECK))
-    print(stack.name, "written:", written, "found:", found)
+    print("measured:", stack.name, "written:", written, "found:", found)
     assert 0 < found["pairs"] < written
     assert found["halves"] == 0
     assert found["broken"] == 0
@@ -433,7 +433,7 @@ def test_postgresql_goes_from_one_major_version_to_the_next(
             use(new)
             start = time.monotonic()
             upgraded = site.run("make", "upgrade-db").stdout
-            print(upgraded, f"{time.monotonic() - start:.1f} s", before)
+            print("measured:", upgraded, f"{time.monotonic() - start:.1f} s", before)
             assert contents(site) == before
             assert ask("SHOW server_version").startswith("18")
             assert (ask(role), ask(password)) == roles

@@ -161,7 +161,7 @@ def test_site_recovers_by_itself_when_the_database_was_away(stack: Stack) -> Non
         assert time.monotonic() < back + 60
     took = time.monotonic() - back
 
-    print(f"whole again {took:.1f} s after the database")
+    print(f"measured: whole again {took:.1f} s after the database")
     assert away == {503}
     assert took < 5
     web = stack.compose("ps", "--quiet", "web").split()
