@@ -72,7 +72,7 @@ def test_every_variable_is_explained_once() -> None:
     for source in sources:
         used |= set(
             re.findall(
-                r"""env\.\w+\(\s*"(\w+)"|environ\.get\("(\w+)"|\$\{(\w+)""",
+                r"""env\.\w+\(\s*"(\w+)"|environ\.get\("(\w+)"|\$\{([A-Z_]+)""",
                 source.read_text(),
             )
         )
