@@ -133,6 +133,9 @@ def test_only_the_proxy_is_believed(stack: Stack) -> None:
 def test_metrics_are_there_but_not_for_the_public(stack: Stack) -> None:
     script = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9100').read().decode())"
 
+    for _ in range(20):
+        fetch(stack, "/accounts/login/")
+
     inside = stack.execute("python", "-c", script)
 
     assert "django_request_duration_seconds_count{" in inside
