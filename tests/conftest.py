@@ -1,26 +1,41 @@
 """What the tests share: rendered projects, an engine to run them on, and the rule for its absence."""
 
+import functools
 import os
-from collections.abc import Callable
+import runpy
+import signal
+import sys
+from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pytest
+from cookiecutter import generate, hooks
+from cookiecutter.exceptions import FailedHookException
 from cookiecutter.main import cookiecutter
 from filelock import FileLock
 from pytest_cookies.plugin import Cookies, Result
 
 from tests.matrix import NAME, TEMPLATE, VARIANTS, name_of, wrapped
+from tests.stack import Stack
 from tools.demo import engine_answers
 from tools.interpreter import UV, supported_python
 
 Bake = Callable[..., Path]
 
+# Tests send Ctrl-C, which what a shell starts in the background would ignore
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # No step of the hook that leaves the folder, unless a test asks for it
 os.environ["TEMPLATE_SKIP"] = "git,uv,docker"
 os.environ["PATH"] = os.pathsep.join([str(Path(UV).parent), os.environ["PATH"]])
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than processors: there is always one that only waits for a container."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture
@@ -37,8 +52,23 @@ def bake(cookies: Cookies) -> Bake:
     return render
 
 
-def compile_once() -> None:
-    """Let all variants that this process renders share what Jinja compiles of their common templates."""
+def run_in_fork(script: str, folder: Path | str = ".") -> None:
+    """Run a hook as Cookiecutter does, in a process of its own, but without starting Python anew."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        os.chdir(folder)
+        try:
+            runpy.run_path(script, run_name="__main__")
+            os._exit(0)
+        finally:
+            os._exit(1)
+    if os.waitpid(child, 0)[1]:
+        raise FailedHookException(script)
+
+
+def share_between_variants() -> None:
+    """Do once in a process what is the same for every variant: compiling templates, starting Python."""
     environment: Any = jinja2.Environment
     compile_anew = environment.compile
     known: dict[tuple[str, ...], Any] = {}
@@ -50,6 +80,8 @@ def compile_once() -> None:
         return known[key]
 
     environment.compile = compile_known
+    generate.is_binary = functools.cache(generate.is_binary)
+    hooks.run_script = run_in_fork
 
 
 def render_variant(variant: dict[str, str], folder: Path) -> None:
@@ -66,7 +98,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, done = shared / "rendered", shared / "rendered.done"
     with FileLock(shared / "rendered.lock"):
         if not done.exists():
-            with ProcessPoolExecutor(initializer=compile_once) as pool:
+            with ProcessPoolExecutor(initializer=share_between_variants) as pool:
                 list(pool.map(render_variant, VARIANTS, [folder] * len(VARIANTS)))
             done.touch()
     return folder
@@ -88,6 +120,18 @@ def engine() -> None:
     if os.environ.get("REQUIRE_DOCKER"):
         pytest.fail("REQUIRE_DOCKER is set, but no Docker engine answers")
     pytest.skip("no Docker engine answers")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, Any, Any]:
+    """Add what the containers said last to the report of a test that failed on a stack."""
+    report = yield
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and isinstance(stack, Stack):
+        logs = stack.run("docker", "compose", "logs", "--no-color", "--tail=15", check=False)
+        lines = [line[:300] for line in logs.stdout.splitlines()]
+        report.sections.append(("docker compose logs", "\n".join(lines)))
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

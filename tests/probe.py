@@ -81,10 +81,11 @@ FILES = {
 
 # What would make a test wait for minutes
 SHORTER = {
-    "GRACE = 25": "GRACE = 5",
-    "\nTIME_LIMIT = 240": "\nTIME_LIMIT = 20",
-    "seconds=TIME_LIMIT + 60": "seconds=TIME_LIMIT + 10",
-    '"visibility_timeout": 600': '"visibility_timeout": 30',
+    "GRACE = 25": "GRACE = 3",
+    "\nTIME_LIMIT = 240": "\nTIME_LIMIT = 10",
+    "seconds=TIME_LIMIT + 60": "seconds=TIME_LIMIT + 5",
+    '"visibility_timeout": 600': '"visibility_timeout": 15',
+    '"schedule": 3600': '"schedule": 5',
 }
 
 

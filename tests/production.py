@@ -7,18 +7,29 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.matrix import VARIANTS, name_of
-from tests.stack import Answer, Stack, copy_of
-from tools.demo import free_port
+from tests.stack import Answer, Stack, copy_of, started, unused_port
 
-# The first variant of each database
-BY_DATABASE = {variant["database"]: variant for variant in reversed(VARIANTS)}
+
+def variant_of(tasks: str, database: str, api: str = "none") -> dict[str, str]:
+    """The first variant with these answers."""
+    answers = {"background_tasks": tasks, "database": database, "rest_api": api}
+    return next(variant for variant in VARIANTS if answers.items() <= variant.items())
+
+
+# A variant of each database; together they have every answer that adds to the stack
+BY_DATABASE = {
+    "postgresql": variant_of("none", "postgresql"),
+    "mysql": variant_of("celery", "mysql", "drf"),
+    "mariadb": variant_of("database", "mariadb", "ninja"),
+    "sqlite": variant_of("database", "sqlite", "drf"),
+}
 
 # Caddy signs the certificate of localhost itself
 TRUSTING = ssl._create_unverified_context()
@@ -41,8 +52,8 @@ def prepared(rendered: Path, folder: Path, variant: dict[str, str], name: str) -
     environment = {
         "COMPOSE_FILE": "docker-compose.prod.yml",
         "COMPOSE_PROJECT_NAME": name,
-        "HTTP_PORT": str(free_port(0)),
-        "HTTPS_PORT": str(free_port(0)),
+        "HTTP_PORT": str(unused_port()),
+        "HTTPS_PORT": str(unused_port()),
         "IMAGE": name,
     }
     stack = Stack(folder / name, name, environment)
@@ -63,6 +74,33 @@ def fetch(
         return Answer(response.status, dict(response.getheaders()), text)
     finally:
         connection.close()
+
+
+def until(condition: Callable[[], object], seconds: int = 180) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so after {seconds} s"
+        time.sleep(0.2)
+
+
+def answers(stack: Stack) -> bool:
+    """Whether the proxy has its certificate, and a page to show."""
+    try:
+        return fetch(stack, "/").status == 200
+    except OSError:
+        return False
+
+
+@contextmanager
+def serving(stack: Stack) -> Iterator[Stack]:
+    """Start a production stack, and wait until it answers; afterwards its image is gone too."""
+    try:
+        with started(stack):
+            until(lambda: answers(stack))
+            yield stack
+    finally:
+        stack.run("docker", "rmi", "--force", stack.name, check=False)
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 import json
 import os
+import random
 import re
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -153,6 +155,17 @@ def wait_for(port: int, path: str = "/health/ready", seconds: int = 60) -> Answe
             answer = None
         assert time.monotonic() < deadline, f"no 200 from {path}: {answer}"
         time.sleep(0.2)
+
+
+def unused_port() -> int:
+    """A free port, below those that the system gives to outgoing connections at any moment."""
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", random.randrange(20_000, 30_000)))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
 
 
 def link_to(name: str, page: str) -> str:

@@ -217,3 +217,13 @@ def test_api_without_its_database_answers_with_a_problem(stack: Stack, port: int
     answer = ask(port, ME, Authorization=f"Bearer {key}")
 
     assert (answer.status, answer.headers["Content-Type"]) == (500, PROBLEM)
+
+
+def test_limit_that_makes_no_sense_is_named(stack: Stack) -> None:
+    wrong = ("--env=API_RATE=lots", "web", "python", "manage.py", "check")
+
+    done = stack.run("docker", "compose", "run", "--rm", "--no-TTY", *wrong, check=False)
+
+    assert done.returncode != 0
+    assert 'variable "API_RATE" invalid' in done.stdout
+    assert "takes a number of requests per sec, min, hour or day" in done.stdout

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.production import BY_DATABASE, load, prepared
-from tests.stack import Stack, started
+from tests.production import BY_DATABASE, load, prepared, serving
+from tests.stack import Stack
 
 pytestmark = [pytest.mark.container, pytest.mark.xdist_group("deploy")]
 
@@ -17,12 +17,9 @@ def stack(
 ) -> Iterator[Stack]:
     """A production stack, up and healthy."""
     name = "deploy"
-    stack = prepared(rendered, tmp_path_factory.mktemp(name), BY_DATABASE["postgresql"], name)
-    try:
-        with started(stack) as running:
-            yield running
-    finally:
-        stack.run("docker", "rmi", "--force", name, check=False)
+    folder = tmp_path_factory.mktemp(name)
+    with serving(prepared(rendered, folder, BY_DATABASE["postgresql"], name)) as up:
+        yield up
 
 
 def deploy(stack: Stack, change: str) -> tuple[int, set[str]]:

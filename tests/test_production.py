@@ -1,6 +1,7 @@
 """The production stack, on each database: HTTPS, hardened to the last container, and nothing lost at a stop."""
 
 import http.client
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -8,13 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.production import BY_DATABASE, assert_locked_down, each, fetch, load, prepared
-from tests.stack import Stack, started
+from tests.production import (
+    BY_DATABASE,
+    assert_locked_down,
+    each,
+    fetch,
+    load,
+    prepared,
+    serving,
+)
+from tests.stack import Stack
 
 pytestmark = pytest.mark.container
 
 each_database = each(BY_DATABASE)
 each_server = each(name for name in BY_DATABASE if name != "sqlite")
+each_api = each(name for name in BY_DATABASE if BY_DATABASE[name]["rest_api"] != "none")
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +37,8 @@ def stack(
     """The production stack of a database, up and healthy."""
     variant: dict[str, str] = request.param
     name = f"production-{variant['database']}"
-    prepared_stack = prepared(rendered, tmp_path_factory.mktemp("production"), variant, name)
-    try:
-        with started(prepared_stack) as running:
-            yield running
-    finally:
-        prepared_stack.run("docker", "rmi", "--force", name, check=False)
+    with serving(prepared(rendered, tmp_path_factory.mktemp("production"), variant, name)) as up:
+        yield up
 
 
 @each_database
@@ -101,6 +107,27 @@ def test_uploaded_file_is_served_by_the_proxy(stack: Stack) -> None:
 
     assert answer.text == "hello\n"
     assert "sandbox" in answer.headers["Content-Security-Policy"]
+
+
+@each_api
+def test_api_answers_to_whom_it_knows(stack: Stack) -> None:
+    me = "/api/v1/users/me/"
+    person = ("--username=ada", "--email=ada@example.com")
+    passphrase = ("env", "DJANGO_SUPERUSER_PASSWORD=a long enough passphrase")
+    stack.execute(*passphrase, "python", "manage.py", "createsuperuser", "--no-input", *person)
+    key = stack.execute("python", "manage.py", "create_token", "ada").strip()
+
+    stranger = fetch(stack, me)
+    known = fetch(stack, me, headers={"Authorization": f"Bearer {key}"})
+    documentation = fetch(stack, "/api/docs/")
+
+    assert stranger.status == 401
+    assert stranger.headers["Content-Type"] == "application/problem+json"
+    assert json.loads(known.text)["username"] == "ada"
+    assert json.loads(fetch(stack, "/api/v1/openapi.json").text)["openapi"].startswith("3.1")
+    assert documentation.status == 200
+    for script in re.findall(r'src="(.+?)"', documentation.text):
+        assert fetch(stack, script).status == 200
 
 
 @each_database

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.matrix import ANSWERS, VARIANTS, name_of
-from tests.stack import wait_for
-from tools.demo import free_port
+from tests.stack import unused_port, wait_for
 from tools.interpreter import UV
 
 
@@ -125,7 +124,7 @@ def test_django_finds_nothing(project: Project) -> None:
 
 @each_project
 def test_it_starts_on_sqlite(project: Project) -> None:
-    port = free_port(0)
+    port = unused_port()
     project.run("manage.py", "migrate")
     command = [UV, "run", "--quiet", "manage.py", "runserver", "--noreload", str(port)]
     with subprocess.Popen(command, cwd=project.folder, env=project.environment) as server:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.production import BY_DATABASE, fetch, prepared
-from tests.stack import Stack, started
+from tests.production import BY_DATABASE, fetch, prepared, serving
+from tests.stack import Stack
 
 pytestmark = [pytest.mark.container, pytest.mark.xdist_group("survival")]
 
@@ -54,11 +54,8 @@ def stack(
     stack.environment["COMPOSE_FILE"] += ":obstacles.yml"
     stack.environment["EXTRAS"] = "metrics sentry"
     stack.environment["METRICS"] = "true"
-    try:
-        with started(stack) as running:
-            yield running
-    finally:
-        stack.run("docker", "rmi", "--force", name, check=False)
+    with serving(stack) as up:
+        yield up
 
 
 def upload(stack: Stack, size: int) -> tuple[int, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import render_variant
-from tests.production import BY_DATABASE, fetch, load, prepared
+from tests.production import fetch, load, prepared, until, variant_of
 from tests.stack import Stack
 
 pytestmark = [pytest.mark.container, pytest.mark.swarm]
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.container, pytest.mark.swarm]
 @pytest.fixture(scope="module")
 def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The stack on a Swarm of one node; afterwards the engine is as it was."""
-    name, variant = "swarm", BY_DATABASE["postgresql"]
+    name, variant = "swarm", variant_of("celery", "postgresql")
     rendered = tmp_path_factory.mktemp("rendered")
     render_variant(variant, rendered)
     stack = prepared(rendered, tmp_path_factory.mktemp(name), variant, name)
@@ -85,6 +85,32 @@ def web(stack: Stack) -> str:
     """A container of the site."""
     label = f"label=com.docker.swarm.service.name={stack.name}_web"
     return stack.run("docker", "ps", "--quiet", "--filter", label).stdout.split()[0]
+
+
+def test_every_service_runs_and_the_worker_works(stack: Stack) -> None:
+    services = (
+        "docker",
+        "service",
+        "ls",
+        "--filter",
+        f"label=com.docker.stack.namespace={stack.name}",
+    )
+    fields = "{" + "{.Name}} {" + "{.Replicas}}"
+    enqueue = "from users.tasks import send_password_reset as s; s.enqueue('k', 0, 'https', '', '')"
+
+    def replicas() -> dict[str, str]:
+        listed = stack.run(*services, "--format", fields).stdout.splitlines()
+        return dict(line.removeprefix(f"{stack.name}_").split()[:2] for line in listed)
+
+    one = dict.fromkeys(("proxy", "migrate", "db", "worker", "scheduler", "cache"), "1/1")
+    until(lambda: replicas() == one | {"web": "2/2"})
+    stack.run("docker", "exec", web(stack), "python", "manage.py", "shell", "-c", enqueue)
+    until(
+        lambda: (
+            "send_password_reset"
+            in stack.run("docker", "service", "logs", f"{stack.name}_worker").stdout
+        )
+    )
 
 
 def test_new_image_takes_over(stack: Stack) -> None:

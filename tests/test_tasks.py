@@ -7,15 +7,15 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.matrix import VARIANTS, name_of
+from tests.matrix import name_of
 from tests.probe import add_probe, replace
-from tests.production import assert_locked_down, fetch, prepared
+from tests.production import assert_locked_down, fetch, prepared, serving, until, variant_of
 from tests.stack import Answer, Stack, copy_of, started, wait_for
 
 pytestmark = pytest.mark.container
@@ -53,11 +53,6 @@ socketserver.ThreadingTCPServer(("", 8025), Sink).serve_forever()
 STACKS = [("database", "postgresql"), ("database", "sqlite"), ("celery", "postgresql")]
 
 
-def variant_of(tasks: str, database: str) -> dict[str, str]:
-    """The first variant with these answers."""
-    return next(v for v in VARIANTS if (v["background_tasks"], v["database"]) == (tasks, database))
-
-
 def each(*stacks: tuple[str, str]) -> pytest.MarkDecorator:
     """Run a test on the production stack of each of these pairs of answers."""
     parameters = [
@@ -85,18 +80,14 @@ def stack(
     mail.unlink()
     mail.write_text("smtp://sink:8025")
     add_probe(ready.folder)
-    try:
-        with started(ready) as running, sink(running):
-            until(lambda: answers(running))
-            for person in ("ada", "grace"):
-                running.execute(
-                    *("env", "DJANGO_SUPERUSER_PASSWORD=a long enough passphrase"),
-                    *("python", "manage.py", "createsuperuser", "--no-input"),
-                    *(f"--username={person}", f"--email={person}@example.com"),
-                )
-            yield running
-    finally:
-        ready.run("docker", "rmi", "--force", name, check=False)
+    with serving(ready) as running, sink(running):
+        for person in ("ada", "grace"):
+            running.execute(
+                *("env", "DJANGO_SUPERUSER_PASSWORD=a long enough passphrase"),
+                *("python", "manage.py", "createsuperuser", "--no-input"),
+                *(f"--username={person}", f"--email={person}@example.com"),
+            )
+        yield running
 
 
 @contextmanager
@@ -111,22 +102,6 @@ def sink(stack: Stack) -> Iterator[None]:
         yield
     finally:
         stack.run("docker", "rm", "--force", f"{stack.name}-sink")
-
-
-def until(condition: Callable[[], object], seconds: int = 180) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
-def answers(stack: Stack) -> bool:
-    """Whether the proxy has its certificate, and a page to show."""
-    try:
-        return fetch(stack, "/").status == 200
-    except OSError:
-        return False
 
 
 def runs(stack: Stack) -> Counter[str]:
@@ -212,7 +187,7 @@ def test_task_in_progress_finishes_before_the_worker_stops(stack: Stack) -> None
 def test_task_that_takes_longer_is_given_back_and_taken_up_by_the_next_worker(
     stack: Stack,
 ) -> None:
-    fetch(stack, "/probe/one/long/12")
+    fetch(stack, "/probe/one/long/8")
     until(lambda: runs(stack)["long begins"])
 
     stack.compose("stop", "worker")
@@ -227,7 +202,7 @@ def test_task_that_takes_longer_is_given_back_and_taken_up_by_the_next_worker(
 
 @each_stack
 def test_task_of_a_killed_worker_is_taken_up_again(stack: Stack) -> None:
-    fetch(stack, "/probe/one/killed/5")
+    fetch(stack, "/probe/one/killed/2")
     until(lambda: runs(stack)["killed begins"])
 
     stack.compose("kill", "worker")
@@ -257,6 +232,21 @@ def test_page_answers_503_at_once_while_the_queue_is_away(stack: Stack) -> None:
         assert "Please try again in a minute." in answer.text
         assert took < 20
         until(lambda: ask_for_reset(stack).status == 302)
+
+
+@each(("celery", "postgresql"))
+def test_scheduler_enqueues_what_is_due(stack: Stack) -> None:
+    sessions = "from django.contrib.sessions.models import Session as S; "
+    expired = (
+        "from django.utils import timezone as t; S(session_key='old', expire_date=t.now()).save()"
+    )
+
+    def shell(code: str) -> str:
+        return stack.execute("python", "manage.py", "shell", "-c", sessions + code)
+
+    shell(expired)
+
+    until(lambda: "left: 0" in shell("print('left:', S.objects.filter(pk='old').count())"))
 
 
 @each_stack

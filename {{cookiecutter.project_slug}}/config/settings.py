@@ -9,15 +9,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import environs
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
-from environs import FileAwareEnv
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # FileAwareEnv takes SECRET_KEY from the file named by SECRET_KEY_FILE, as container secrets want it.
 # A default of ... means that the variable must be set.
-env = FileAwareEnv(strip_whitespace=True)
+env = environs.FileAwareEnv(strip_whitespace=True)
 env.read_env(BASE_DIR / ".env", recurse=False)
 
 
@@ -336,7 +336,14 @@ if env.bool("HTTPS", not DEBUG):
 
 # How often one user, or one address, may ask per sec, min, hour or day. Requests are counted in the
 # cache: with Django's default one, the memory of a process, each process counts for itself
-API_RATE = env.str("API_RATE", "600/min")
+API_RATE = env.str(
+    "API_RATE",
+    "600/min",
+    validate=environs.validate.Regexp(
+        r"[1-9]\d*/(sec|min|hour|day)$",
+        error="takes a number of requests per sec, min, hour or day, like 600/min",
+    ),
+)
 
 # Pages of these origins may call the API, with a token; their cookies are not accepted
 CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", [])
