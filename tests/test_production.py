@@ -69,6 +69,16 @@ def test_pages_carry_the_headers_of_a_safe_site(stack: Stack) -> None:
 
 
 @each_database
+def test_first_start_needs_no_second_try(stack: Stack) -> None:
+    restarts = "{" + "{.Name}} {" + "{.RestartCount}}"
+    every = stack.compose("ps", "--all", "--quiet").split()
+
+    counts = stack.run("docker", "inspect", "--format", restarts, *every).stdout.split()
+
+    assert set(counts[1::2]) == {"0"}, counts
+
+
+@each_database
 def test_every_container_is_locked_down(stack: Stack) -> None:
     assert_locked_down(stack)
 

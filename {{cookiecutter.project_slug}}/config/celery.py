@@ -24,6 +24,8 @@ from kombu.exceptions import OperationalError
 from background.queue import QueueAway
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+# Checks ask MySQL for its version, and would end worker and scheduler while it is still starting
+os.environ.setdefault("CELERY_SKIP_CHECKS", "true")
 
 logger = logging.getLogger(__name__)
 
