@@ -127,7 +127,7 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, Any, Any
     """Add what the containers said last to the report of a test that failed on a stack."""
     report = yield
     stack = getattr(item, "funcargs", {}).get("stack")
-    if report.failed and isinstance(stack, Stack):
+    if report.failed and isinstance(stack, Stack) and stack.folder.exists():
         logs = stack.run("docker", "compose", "logs", "--no-color", "--tail=15", check=False)
         lines = [line[:300] for line in logs.stdout.splitlines()]
         report.sections.append(("docker compose logs", "\n".join(lines)))

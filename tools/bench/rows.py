@@ -533,7 +533,7 @@ def again(bench: Bench) -> list[Result]:
             stack.compose("stop")
             started = time.perf_counter()
             stack.compose("up", "--detach")
-            wait_for(stack.port(), "/", {})
+            wait_for(bench.engine.port(container["web"]), "/", {})
             return time.perf_counter() - started
 
         def database() -> float:
