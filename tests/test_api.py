@@ -171,6 +171,38 @@ def test_document_is_valid(port: int) -> None:
     OpenAPIV31SpecValidator(document).validate()
 
 
+# What a program does with the client; the names come from the document
+CLIENT = """
+import sys
+from client import AuthenticatedClient
+from client.api.users import users_list, users_me_retrieve
+
+address, key, host = sys.argv[1:]
+headers = {"Host": host, "X-Forwarded-Proto": "https"}
+with AuthenticatedClient(base_url=address, token=key, headers=headers) as api:
+    print(users_me_retrieve.sync(client=api).username)
+    print([user.username for user in users_list.sync(client=api, search="roo").results])
+with AuthenticatedClient(base_url=address, token="wrong", headers=headers) as api:
+    print(users_me_retrieve.sync(client=api).status)
+"""
+
+
+def test_client_made_from_the_document_works(port: int, key: str, tmp_path: Path) -> None:
+    (tmp_path / "openapi.json").write_text(ask(port, SCHEMA).text)
+    (tmp_path / "config.yml").write_text("post_hooks: []")
+    generate = (
+        *(str(Path(sys.executable).parent / "openapi-python-client"), "generate"),
+        *("--path=openapi.json", "--output-path=client", "--meta=none", "--config=config.yml"),
+        "--fail-on-warning",
+    )
+
+    subprocess.run(generate, check=True, cwd=tmp_path)
+    call = (sys.executable, "-c", CLIENT, f"http://127.0.0.1:{port}", key, PROXY["Host"])
+    done = subprocess.run(call, check=True, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+
+    assert done.stdout.splitlines() == ["root", "['root']", "401"]
+
+
 def test_documentation_loads_only_what_the_project_serves(port: int) -> None:
     page = ask(port, "/api/docs/")
     assets = re.findall(r'(?:src|href)="(.+?)"', page.text)
