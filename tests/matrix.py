@@ -17,12 +17,35 @@ NAME = """Zoë's "Tea" & <Cake> \\ {{ 7*7 }} {% if %} %s $HOME 🐍"""
 # Answers that change no file stay out of the product
 CHOICES = {q: ANSWERS[q] for q in QUESTIONS if isinstance(ANSWERS[q], list) and q != "docker_build"}
 
+# What no project depends on unless this was answered
+PACKAGES = {
+    "rest_api": {
+        "drf": {"djangorestframework", "drf-spectacular", "inflection"},
+        "ninja": {"django-ninja", "pydantic"},
+    },
+    "background_tasks": {
+        "database": {"django-tasks-db"},
+        "celery": {"celery", "kombu", "redis"},
+    },
+}
+
 
 def product(choices: Mapping[str, Iterable[str]]) -> list[dict[str, str]]:
     """Every combination of the choices (name → values), as a dictionary (name → value) each."""
     return [
         dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())
     ]
+
+
+def declined_packages(variant: Mapping[str, str]) -> set[str]:
+    """The packages that come with other answers than those of a variant."""
+    return {
+        package
+        for question, choices in PACKAGES.items()
+        for choice, packages in choices.items()
+        for package in packages
+        if choice != variant[question]
+    }
 
 
 def wrapped(text: str) -> str:

@@ -84,7 +84,7 @@ SHORTER = {
     "GRACE = 25": "GRACE = 3",
     "\nTIME_LIMIT = 240": "\nTIME_LIMIT = 10",
     "seconds=TIME_LIMIT + 60": "seconds=TIME_LIMIT + 5",
-    '"visibility_timeout": 600': '"visibility_timeout": 15',
+    '"visibility_timeout": 600': '"visibility_timeout": 10',
     '"schedule": 3600': '"schedule": 5',
 }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.matrix import declined_packages
 from tests.production import (
     BY_DATABASE,
     assert_locked_down,
@@ -219,6 +220,7 @@ def test_image_holds_nothing_but_what_runs(stack: Stack) -> None:
     assert not set(found.split()) & {"tests", ".env", "secrets", "deploy", "docker-compose.yml"}
     assert "/" not in found
     assert not installed & {"pytest", "mypy", "ruff", "coverage", "sentry-sdk", "prometheus-client"}
+    assert not installed & declined_packages(BY_DATABASE[stack.name.rpartition("-")[2]])
     assert {"django", "gunicorn"} <= installed
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.matrix import ANSWERS, VARIANTS, name_of
+from tests.matrix import ANSWERS, PACKAGES, VARIANTS, declined_packages, name_of
 from tests.stack import unused_port, wait_for
 from tools.interpreter import UV
 
@@ -141,3 +141,14 @@ def test_no_slug_can_take_the_name_of_a_dependency(project: Project) -> None:
     names = {package["name"] for package in packages} - {project.folder.name}
     reserved = ANSWERS["_reserved_slugs"]["names a package that the project depends on"]
     assert names <= set(reserved)
+
+
+@each_project
+def test_lock_holds_the_packages_of_its_answers_alone(project: Project) -> None:
+    variant = next(v for v in VARIANTS if name_of(v) == project.folder.name)
+    packages = tomllib.loads((project.folder / "uv.lock").read_text())["package"]
+
+    names = {package["name"] for package in packages}
+    asked = set().union(*(PACKAGES[q].get(variant[q], set()) for q in PACKAGES))
+    assert asked <= names
+    assert not names & declined_packages(variant)
