@@ -57,8 +57,8 @@ def run_in_fork(script: str, folder: Path | str = ".") -> None:
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
-        os.chdir(folder)
         try:
+            os.chdir(folder)
             runpy.run_path(script, run_name="__main__")
             os._exit(0)
         finally:
