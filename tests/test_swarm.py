@@ -1,12 +1,13 @@
 """The production file on a Swarm: deployed, updated and rolled back without losing a request, restored from a backup."""
 
+import re
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import render_variant
-from tests.production import fetch, load, prepared, until, variant_of
+from tests.production import answers, load, prepared, until, variant_of
 from tests.stack import Stack
 
 pytestmark = [pytest.mark.container, pytest.mark.swarm]
@@ -25,7 +26,7 @@ def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     stack.run("docker", "swarm", "init", "--advertise-addr", "127.0.0.1")
     try:
         stack.run("make", "deploy-stack")
-        wait_for_page(stack)
+        until(lambda: answers(stack))
         yield stack
     finally:
         stack.run("docker", "stack", "rm", "--detach=false", name, check=False)
@@ -33,19 +34,6 @@ def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         remove_volumes(stack)
         images = stack.run("docker", "images", "--quiet", name).stdout.split()
         stack.run("docker", "rmi", "--force", *images, check=False)
-
-
-def wait_for_page(stack: Stack) -> None:
-    """Wait until the proxy has its certificate and finds the site."""
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            if fetch(stack, "/").status == 200:
-                return
-        except OSError:
-            pass
-        assert time.monotonic() < deadline, stack.run("docker", "stack", "ps", stack.name).stdout
-        time.sleep(0.5)
 
 
 def remove_volumes(stack: Stack) -> None:
@@ -88,13 +76,8 @@ def web(stack: Stack) -> str:
 
 
 def test_every_service_runs_and_the_worker_works(stack: Stack) -> None:
-    services = (
-        "docker",
-        "service",
-        "ls",
-        "--filter",
-        f"label=com.docker.stack.namespace={stack.name}",
-    )
+    label = f"label=com.docker.stack.namespace={stack.name}"
+    services = ("docker", "service", "ls", "--filter", label)
     fields = "{" + "{.Name}} {" + "{.Replicas}}"
     enqueue = "from users.tasks import send_password_reset as s; s.enqueue('k', 0, 'https', '', '')"
 
@@ -105,12 +88,11 @@ def test_every_service_runs_and_the_worker_works(stack: Stack) -> None:
     one = dict.fromkeys(("proxy", "migrate", "db", "worker", "scheduler", "cache"), "1/1")
     until(lambda: replicas() == one | {"web": "2/2"})
     stack.run("docker", "exec", web(stack), "python", "manage.py", "shell", "-c", enqueue)
-    until(
-        lambda: (
-            "send_password_reset"
-            in stack.run("docker", "service", "logs", f"{stack.name}_worker").stdout
-        )
-    )
+
+    def log() -> str:
+        return stack.run("docker", "service", "logs", f"{stack.name}_worker").stdout
+
+    until(lambda: re.search(r"send_password_reset\[.+?\] succeeded", log()))
 
 
 def test_new_image_takes_over(stack: Stack) -> None:
@@ -159,7 +141,7 @@ def test_backup_brings_back_what_was_lost(stack: Stack) -> None:
     stack.run(*manage, "shell", "--command", "User.objects.all().delete()")
     stack.run("sh", "-c", f"echo yes | make restore FILE={archive}")
 
-    wait_for_page(stack)
+    until(lambda: answers(stack))
     told = stack.run("docker", "exec", web(stack), *manage[3:], "shell", "--command", count).stdout
     assert "users: 1" in told
 
