@@ -174,15 +174,17 @@ def test_query_page_is_added_where_the_project_has_its_views(bake: Bake) -> None
     assert projects.QUERY_PATH[1:] in (project / "pages/urls.py").read_text()
 
 
-def test_book_has_its_own_dockerfile_and_no_settings_of_a_server(
+def test_book_has_its_own_dockerfile_around_the_same_project(
     bake: Bake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(projects, "write_requirements", lambda folder: None)
+    project = bake()
 
-    book = projects.book(bake(), tmp_path / "book")
+    book = projects.book(project, tmp_path / "book")
 
     assert (book / "Dockerfile").read_text().startswith("FROM python:3.")
-    assert not (book / "gunicorn.conf.py").exists()
+    settings = (book / "config/settings.py").read_text()
+    assert settings == (project / "config/settings.py").read_text()
 
 
 def test_every_row_says_what_it_measures() -> None:

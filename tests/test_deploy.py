@@ -53,7 +53,7 @@ def test_new_image_takes_over(stack: Stack) -> None:
 def test_image_that_needs_a_minute_takes_over(stack: Stack) -> None:
     old = containers(stack)
 
-    outcome = deploy(stack, 'CMD ["sh", "-c", "sleep 60; exec gunicorn config.wsgi"]')
+    outcome = deploy(stack, 'CMD ["sh", "-c", "sleep 60; exec python -m config.server"]')
 
     assert outcome == (0, {"200"})
     assert not containers(stack) & old

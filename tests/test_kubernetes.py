@@ -392,7 +392,7 @@ def test_network_is_closed_but_for_what_must_pass(objects: list[Object], project
         assert rule["from"] == [{"namespaceSelector": {"matchExpressions": [elsewhere]}}]
         assert {port["port"] for port in rule["ports"]} <= ports([pods[name]])
     # Metrics too
-    assert f"({9100}," in (project / "gunicorn.conf.py").read_text()
+    assert "METRICS_PORT = 9100" in (project / "config/server.py").read_text()
     assert {"port": 9100} in policies["web"]["spec"]["ingress"][0]["ports"]
     assert policies["media"]["spec"]["policyTypes"] == ["Ingress", "Egress"]
     assert "egress" not in policies["media"]["spec"]
@@ -447,7 +447,7 @@ def test_scheduler_is_alone(objects: list[Object], services: dict[str, Object]) 
 def test_stopping_pod_has_the_time_it_takes(
     objects: list[Object], services: dict[str, Object], project: Path
 ) -> None:
-    server = re.search(r"graceful_timeout = (\d+)", (project / "gunicorn.conf.py").read_text())
+    server = re.search(r"STOP_TIMEOUT = (\d+)", (project / "config/server.py").read_text())
     pod = workloads(objects)["web"]["spec"]
     (sleep,) = all_values(pod, "sleep")
 

@@ -221,7 +221,7 @@ def test_image_holds_nothing_but_what_runs(stack: Stack) -> None:
     assert "/" not in found
     assert not installed & {"pytest", "mypy", "ruff", "coverage", "sentry-sdk", "prometheus-client"}
     assert not installed & declined_packages(BY_DATABASE[stack.name.rpartition("-")[2]])
-    assert {"django", "gunicorn"} <= installed
+    assert {"django", "granian"} <= installed
 
 
 @each_database

@@ -177,7 +177,7 @@ def test_production_image_holds_no_tools_and_no_secrets(stack: Stack, production
     names = set(listing.split())
 
     assert "manage.py" in names
-    assert "gunicorn" in names
+    assert "granian" in names
     assert not names & {".env", ".git", "tests", "uv", "pytest", "ruff", "mypy"}
     assert stack.run("docker", "exec", container, "which", "uv", check=False).returncode == 1
 

@@ -107,8 +107,10 @@ def test_client_cannot_choose_its_address(stack: Stack) -> None:
     gateway = fetch(stack, "/honest").headers and lines(stack, "/honest")[0]["client"]
 
     fetch(stack, "/liar", headers={"X-Forwarded-For": "203.0.113.7"})
+    fetch(stack, "/sly", headers={"X_Forwarded_For": "203.0.113.7"})
 
     assert lines(stack, "/liar")[0]["client"] == gateway
+    assert lines(stack, "/sly")[0]["client"] == gateway
 
 
 def test_only_the_proxy_is_believed(stack: Stack) -> None:

@@ -150,7 +150,7 @@ def test_image_that_needs_a_minute_takes_over(stack: Stack) -> None:
     before = image(stack)
     stack.environment["WEB_REPLICAS"] = "1"
 
-    outcome = deploy(stack, 'CMD ["sh", "-c", "sleep 60; exec gunicorn config.wsgi"]')
+    outcome = deploy(stack, 'CMD ["sh", "-c", "sleep 60; exec python -m config.server"]')
 
     assert outcome == (0, {"200"})
     assert image(stack) != before

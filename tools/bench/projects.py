@@ -66,7 +66,7 @@ ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /app
 RUN django-admin startproject plain .
 COPY bare ./
-CMD ["gunicorn", "--config", "gunicorn.conf.py", "bare"]
+CMD ["python", "server.py", "bare"]
 """
 
 BARE = '''\
@@ -78,15 +78,21 @@ def application(environ, start_response):
     return [b"ok\\n"]
 '''
 
-# The same server as the template's, two processes, without the project's settings
+# The same server as the template's, two processes, around any module that has an application
 BARE_SERVER = """\
-bind = "0.0.0.0:8000"
-worker_class = "gthread"
-workers = 2
-threads = 4
-preload_app = True
-worker_tmp_dir = "/dev/shm"
-control_socket_disable = True
+import importlib
+import multiprocessing
+import sys
+
+from granian import Granian
+from granian.constants import Interfaces
+
+application = importlib.import_module(sys.argv[1]).application
+multiprocessing.set_start_method("fork")
+server = Granian(
+    "", address="0.0.0.0", interface=Interfaces.WSGI, workers=2, blocking_threads=4, websockets=False
+)
+server.serve(target_loader=lambda: application, wrap_loader=False)
 """
 
 # Django's own startproject, on the same database: appended to its settings
@@ -154,24 +160,22 @@ def image_of(project: Path, argument: str) -> str:
 def book(project: Path, folder: Path) -> Path:
     """The same Django project with the Dockerfile of the tutorials, and a server with its defaults."""
     shutil.copytree(project, folder, symlinks=True)
-    # gunicorn would read it by itself
-    (folder / "gunicorn.conf.py").unlink(missing_ok=True)
     dockerfile = BOOK_DOCKERFILE.format(base=image_of(project, "BASE_IMAGE"))
     (folder / "Dockerfile").write_text(dockerfile, encoding="utf-8")
     write_requirements(folder)
     return folder
 
 
-def write_requirements(folder: Path) -> None:
-    """Write what uv.lock pins for production as requirements.txt."""
+def write_requirements(folder: Path, *options: str) -> None:
+    """Write what uv.lock pins for production as requirements.txt, and gunicorn; options are those of uv."""
     python = supported_python()
     text = run(
         *(UV, "export", "--quiet", "--frozen", "--no-default-groups", "--group", "production"),
-        *("--no-hashes", "--no-emit-project", "--no-header"),
+        *("--no-hashes", "--no-emit-project", "--no-header", *options),
         cwd=folder,
         env={"UV_PYTHON": str(python)},
     )
-    (folder / "requirements.txt").write_text(text, encoding="utf-8")
+    (folder / "requirements.txt").write_text(f"{text}gunicorn\n", encoding="utf-8")
 
 
 def floor(project: Path, folder: Path) -> Path:
@@ -181,7 +185,7 @@ def floor(project: Path, folder: Path) -> Path:
         shutil.copy(project / name, folder / name)
     (folder / "bare/bare.py").write_text(BARE, encoding="utf-8")
     (folder / "bare/plain_settings.py").write_text(PLAIN_SETTINGS, encoding="utf-8")
-    (folder / "bare/gunicorn.conf.py").write_text(BARE_SERVER, encoding="utf-8")
+    (folder / "bare/server.py").write_text(BARE_SERVER, encoding="utf-8")
     dockerfile = FLOOR_DOCKERFILE.format(
         base=image_of(project, "BASE_IMAGE"), uv=image_of(project, "UV_IMAGE")
     )

@@ -18,14 +18,17 @@ from tools.bench.load import Load, beside, offer, saturate, server_cpu
 from tools.bench.report import BOOK, FLOOR, OURS, Result, Target
 from tools.bench.subjects import DATABASE, HEADERS, Bench, Server
 
+TWO_PROCESSES = ("--env=WEB_CONCURRENCY=2",)
+
 # Small, without dependencies of their own: one is added in each round
 ADDED = ("iso8601", "tomli-w", "toolz", "inflection", "zipp", "idna", "certifi", "pytz")
 
-# Django's own startproject, in the floor's image, by the floor's server
-PLAIN = (
-    *("gunicorn", "--config=gunicorn.conf.py", "--env=DJANGO_SETTINGS_MODULE=plain_settings"),
-    "plain.wsgi",
-)
+
+def plain_project(bench: Bench) -> Server:
+    """Django's own startproject, in the floor's image, by the floor's server; its admin has an answer."""
+    options = ("--env=DJANGO_SETTINGS_MODULE=plain_settings",)
+    command = ("python", "server.py", "plain.wsgi")
+    return Server(bench.floor_image, command, options=options, ready="/admin/login/")
 
 
 def render(bench: Bench) -> list[Result]:
@@ -58,12 +61,20 @@ def size(bench: Bench) -> list[Result]:
     result = Result(
         "image",
         "Bytes of the image's layers, uncompressed, without those of the base image; the floor is the locked "
-        "dependencies with bytecode and the bytecode of the standard library. Of an image on another base, all.",
+        "dependencies with bytecode and the bytecode of the standard library. The book has the same dependencies "
+        "and gunicorn, and is shown without the template's server too. Of an image on another base, all.",
         "MB above base",
         (Target((FLOOR,), 1.1), Target((BOOK,), 1.35)),
     )
     below = bench.engine.layers(bench.base)
-    images = {OURS: bench.image, BOOK: bench.book_image, FLOOR: bench.floor_image}
+    alone = bench.copy(bench.book)
+    projects.write_requirements(alone, "--prune=granian")
+    images = {
+        OURS: bench.image,
+        BOOK: bench.book_image,
+        FLOOR: bench.floor_image,
+        "book without granian": bench.built(alone, "book-alone"),
+    }
     for side, image in (images | {image: image for image in bench.images}).items():
         same = bench.engine.layers(image)[: len(below)] == below
         own = bench.engine.size(image) - (bench.engine.size(bench.base) if same else 0)
@@ -228,8 +239,7 @@ def start(bench: Bench) -> list[Result]:
         OURS: Server(bench.image),
         BOOK: Server(bench.book_image),
         FLOOR: Server(bench.floor_image),
-        # Any answer will do for the plain project, and its admin has one
-        "plain project": Server(bench.floor_image, PLAIN, ready="/admin/login/"),
+        "plain project": plain_project(bench),
     } | {image: bench.other(image) for image in bench.images}
 
     def timed(side: str) -> float:
@@ -249,19 +259,16 @@ def start(bench: Bench) -> list[Result]:
 
 def settings(bench: Bench) -> dict[str, Server]:
     """The server settings that are tried, all around the template's image, on the same CPU."""
-    granian_image = with_granian(bench)
-    image = bench.page_image
+    image = with_gunicorn(bench)
 
     def gunicorn(kind: str, processes: int, threads: int, replicas: int = 1) -> Server:
         options = (f"--worker-class={kind}", f"--workers={processes}", f"--threads={threads}")
-        return Server(image, ("gunicorn", *options, "config.wsgi"), replicas)
+        command = ("gunicorn", "--bind=0.0.0.0:8000", *options, "config.wsgi")
+        return Server(image, command, replicas)
 
     def granian(processes: int, threads: int, replicas: int = 1) -> Server:
-        options = (f"--workers={processes}", f"--blocking-threads={threads}")
-        command = ("granian", "--interface=wsgi", "--host=0.0.0.0", "--port=8000", *options)
-        # Several processes behind one socket need it
-        sysctl = ("--sysctl=net.ipv4.tcp_migrate_req=1",) if processes > 1 else ()
-        return Server(granian_image, (*command, "config.wsgi:application"), replicas, sysctl)
+        options = (f"--env=WEB_CONCURRENCY={processes}", f"--env=WEB_THREADS={threads}")
+        return Server(image, (), replicas, options)
 
     return {
         "gunicorn sync 1": gunicorn("sync", 1, 1),
@@ -274,22 +281,24 @@ def settings(bench: Bench) -> dict[str, Server]:
         "granian 1×1": granian(1, 1),
         "granian 1×2": granian(1, 2),
         "granian 1×4": granian(1, 4),
+        "granian 1×8": granian(1, 8),
         "granian 2×1": granian(2, 1),
-        "granian 1×1, two replicas": granian(1, 1, 2),
+        "granian 2×4": granian(2, 4),
+        "granian 1×4, two replicas": granian(1, 4, 2),
     }
 
 
-def with_granian(bench: Bench) -> str:
-    """The template's image with granian beside its own server."""
-    folder = bench.folder / "granian"
+def with_gunicorn(bench: Bench) -> str:
+    """The template's image with gunicorn beside its own server."""
+    folder = bench.folder / "gunicorn"
     folder.mkdir()
     dockerfile = (
         f"FROM {bench.page_image}\nUSER 0\n"
-        "RUN /usr/local/bin/python -m pip --python /opt/venv/bin/python install --no-cache-dir granian\n"
+        "RUN /usr/local/bin/python -m pip --python /opt/venv/bin/python install --no-cache-dir gunicorn\n"
         "USER 10001:10001\n"
     )
     (folder / "Dockerfile").write_text(dockerfile)
-    return bench.built(folder, "granian")
+    return bench.built(folder, "gunicorn")
 
 
 def load_on(
@@ -422,9 +431,9 @@ def memory(bench: Bench) -> list[Result]:
         (Target((FLOOR,), 1.1), Target((), 121)),
     )
     servers = {
-        OURS: Server(bench.image, ready="/accounts/login/"),
+        OURS: Server(bench.image, options=TWO_PROCESSES, ready="/accounts/login/"),
         BOOK: Server(bench.book_page_image, ready="/accounts/login/"),
-        FLOOR: Server(bench.floor_image, PLAIN, ready="/admin/login/"),
+        FLOOR: plain_project(bench),
         "bare function": Server(bench.floor_image),
     } | {image: bench.other(image) for image in bench.images}
 

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, while METRICS is on; gunicorn.conf.py serves them on port 9100."""
+"""Metrics for Prometheus, while METRICS is on; config/server.py serves them on port 9100."""
 
 import time
 from collections.abc import Callable

@@ -420,9 +420,6 @@ LOGGING: dict[str, Any] = {
     "loggers": {
         # Everything goes to the console, errors to ADMINS too
         "django": {"handlers": ["mail"] if ADMINS else []},
-        "gunicorn.error": {"handlers": [], "propagate": True},
-        # It warns of every HEAD request, since Django leaves dropping the body to the server
-        "gunicorn.http.wsgi": {"level": "ERROR"},
         # runserver prints a line for each request itself
         "config.middleware": {"level": "WARNING" if DEBUG else "INFO"},
     },
