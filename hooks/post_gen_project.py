@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import shlex
 import shutil
 import subprocess
@@ -103,7 +102,7 @@ def write_env(answers: Answers) -> str:
     lines = []
     for line in Path(".env.example").read_text(encoding="utf-8").splitlines():
         name, mark, _ = line.partition("=change-me")
-        lines.append(f"{name}={secrets.token_hex(32)}" if mark else values.get(line, line))
+        lines.append(f"{name}={os.urandom(32).hex()}" if mark else values.get(line, line))
     # A file of another name first: a full disk must not leave half of the secrets
     descriptor = os.open(".env.new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

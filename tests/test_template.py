@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,14 @@ def test_guards_stand_alone_and_ask_one_question(path: Path) -> None:
     for opening, closing in zip(guards[::2], guards[1::2], strict=True):
         assert re.fullmatch(question, opening.strip())
         assert closing.strip() == "# {% endif %}"
+
+
+def test_files_that_are_only_copied_ask_for_nothing() -> None:
+    for path in filter(Path.is_file, SOURCE.rglob("*")):
+        name = path.relative_to(SOURCE).as_posix()
+        if any(fnmatch(name, pattern) for pattern in ANSWERS["_copy_without_render"]):
+            assert b"{{ cookiecutter." not in path.read_bytes(), name
+            assert b"# {%" not in path.read_bytes(), name
 
 
 def test_features_name_files_that_exist() -> None:
