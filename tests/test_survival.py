@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.production import BY_DATABASE, fetch, prepared, serving
+from tests.production import BY_DATABASE, fetch, prepared, serving, until
 from tests.stack import Stack
 
 pytestmark = [pytest.mark.container, pytest.mark.xdist_group("survival")]
@@ -24,8 +24,18 @@ volumes:
     driver_opts: {type: tmpfs, device: tmpfs, o: "size=2m,mode=1777"}
 """
 
+RESTARTS = "{" + "{.RestartCount}" + "}"
+
+# One that answers requests: its parent is the server, and that one's parent is init
+KILL_ONE_PROCESS = """
+import os, pathlib
+status = {path.parent.name: path.read_text() for path in pathlib.Path("/proc").glob("[0-9]*/stat")}
+parents = {pid: line.rpartition(")")[2].split()[1] for pid, line in status.items()}
+os.kill(next(int(pid) for pid in parents if parents.get(parents[pid]) == "1"), 9)
+"""
+
 # What a project would have of its own
-UPLOAD = """
+VIEWS = """
 
 from django.core.files.storage import default_storage
 from django.http import HttpRequest, HttpResponse
@@ -37,7 +47,11 @@ def upload(request: HttpRequest) -> HttpResponse:
     return HttpResponse(default_storage.save("uploaded", request.FILES["file"]))
 
 
-urlpatterns += [path("upload", upload)]
+def environment(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(" ".join(request.META))
+
+
+urlpatterns += [path("upload", upload), path("environment", environment)]
 """
 
 
@@ -50,10 +64,11 @@ def stack(
     stack = prepared(rendered, tmp_path_factory.mktemp(name), BY_DATABASE["postgresql"], name)
     (stack.folder / "obstacles.yml").write_text(OBSTACLES)
     with (stack.folder / "config" / "urls.py").open("a") as urls:
-        urls.write(UPLOAD)
+        urls.write(VIEWS)
     stack.environment["COMPOSE_FILE"] += ":obstacles.yml"
     stack.environment["EXTRAS"] = "metrics sentry"
     stack.environment["METRICS"] = "true"
+    stack.environment["SENTRY_DSN"] = "http://key@127.0.0.1:9/1"
     with serving(stack) as up:
         yield up
 
@@ -75,9 +90,8 @@ def lines(stack: Stack, path: str) -> list[dict[str, Any]]:
 
 def test_slow_database_needs_no_restart_and_no_second_start(stack: Stack) -> None:
     every = stack.compose("ps", "--all", "--quiet").split()
-    restarts = "{" + "{.RestartCount}" + "}"
 
-    counts = stack.run("docker", "inspect", "--format", restarts, *every).stdout.split()
+    counts = stack.run("docker", "inspect", "--format", RESTARTS, *every).stdout.split()
 
     assert counts == ["0"] * 5
     assert fetch(stack, "/health/ready").status == 200
@@ -94,6 +108,24 @@ def test_full_disk_is_told_to_the_uploader_alone(stack: Stack) -> None:
 
     assert fetch(stack, "/accounts/login/").status == 200
     assert fetch(stack, f"/media/{name}").status == 200
+
+
+def test_process_that_dies_is_replaced(stack: Stack) -> None:
+    container = stack.compose("ps", "--quiet", "web").split()[0]
+
+    stack.run("docker", "exec", container, "python", "-c", KILL_ONE_PROCESS)
+
+    until(lambda: "Respawning" in stack.run("docker", "logs", container).stdout, 30)
+    assert {fetch(stack, "/accounts/login/").status for _ in range(20)} == {200}
+    restarts = stack.run("docker", "inspect", "--format", RESTARTS, container).stdout
+    assert restarts.strip() == "0"
+
+
+def test_error_mails_have_no_secrets_of_the_environment_to_show(stack: Stack) -> None:
+    names = fetch(stack, "/environment").text.split()
+
+    assert "TRUSTED_PROXIES" in names
+    assert "SENTRY_DSN" not in names
 
 
 def test_proxy_and_site_share_the_id_of_a_request(stack: Stack) -> None:
