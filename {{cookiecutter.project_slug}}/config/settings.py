@@ -32,7 +32,7 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1"] if DEBUG el
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 
 # Host names or networks that may say where a request came from: by default those that are not public. They have to
-# drop a client's own headers with underscores: X_Forwarded_For would arrive here as X-Forwarded-For
+# drop headers with underscores, as Caddy does: X_Forwarded_For would arrive here as X-Forwarded-For
 TRUSTED_PROXIES: list[str] = env.list(
     "TRUSTED_PROXIES",
     [
