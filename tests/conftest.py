@@ -28,6 +28,8 @@ Bake = Callable[..., Path]
 # Tests send Ctrl-C, which what a shell starts in the background would ignore
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+LONGEST = ("test_tasks", "test_backup", "test_production", "test_deploy")
+
 # No step of the hook that leaves the folder, unless a test asks for it
 os.environ["TEMPLATE_SKIP"] = "git,uv,docker"
 os.environ["PATH"] = os.pathsep.join([str(Path(UV).parent), os.environ["PATH"]])
@@ -36,6 +38,11 @@ os.environ["PATH"] = os.pathsep.join([str(Path(UV).parent), os.environ["PATH"]])
 def pytest_xdist_auto_num_workers() -> int:
     """One worker more than processors: there is always one that only waits for a container."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what waits longest, so that at the end no worker is alone with it."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def fetch(
         connection.request("POST" if body else "GET", path, body, headers or {})
         response = connection.getresponse()
         text = response.read().decode(errors="replace")
-        return Answer(response.status, dict(response.getheaders()), text)
+        return Answer(response.status, response.headers, text)
     finally:
         connection.close()
 

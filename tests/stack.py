@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPMessage, HTTPResponse
 from pathlib import Path
 
 # What the production image demands; HTTPS is asked for by the header of the proxy
@@ -27,7 +27,8 @@ class Answer:
     """What came back over HTTP."""
 
     status: int
-    headers: dict[str, str]
+    # Whose names may be written in any case
+    headers: HTTPMessage
     text: str
 
 
@@ -80,7 +81,7 @@ def get(port: int, path: str, **headers: str) -> Answer:
         connection.request("GET", path, headers=names)
         response: HTTPResponse = connection.getresponse()
         text = response.read().decode(errors="replace")
-        return Answer(response.status, dict(response.getheaders()), text)
+        return Answer(response.status, response.headers, text)
     finally:
         connection.close()
 

@@ -84,10 +84,9 @@ def ask(port: int, path: str, method: str = "GET", body: str = "", **headers: st
         connection.request(method, path, body.encode(), PROXY | names)
         response = connection.getresponse()
         cookies = response.headers.get_all("Set-Cookie", [])
-        found = dict(response.getheaders()) | {
-            "Cookie": "; ".join(cookie.partition(";")[0] for cookie in cookies)
-        }
-        return Answer(response.status, found, response.read().decode(errors="replace"))
+        sent_back = "; ".join(cookie.partition(";")[0] for cookie in cookies)
+        response.headers.add_header("Cookie", sent_back)
+        return Answer(response.status, response.headers, response.read().decode(errors="replace"))
     finally:
         connection.close()
 
