@@ -36,8 +36,8 @@ os.environ["PATH"] = os.pathsep.join([str(Path(UV).parent), os.environ["PATH"]])
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than processors: there is always one that only waits for a container."""
-    return (os.cpu_count() or 1) + 1
+    """Two workers more than processors: there are always some that only wait for a container."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
