@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import shlex
-import subprocess
 import sys
 import unicodedata
 from pathlib import Path
@@ -96,6 +94,8 @@ def clean_slug(text: str) -> str:
 
 def command(answers: Answers, corrections: dict[str, str]) -> str:
     """Return the command that generates the project again, with some answers corrected, for a shell."""
+    import shlex  # only a refusal needs it
+
     words = ["cookiecutter", str(answers.get("_template", "")), "--no-input"]
     if answers.get("_checkout"):
         words += ["--checkout", answers["_checkout"]]
@@ -138,6 +138,8 @@ def birth(folder: Path) -> float:
     born = getattr(folder.stat(), "st_birthtime", None)  # macOS and Windows
     if born is not None:
         return float(born)
+    import subprocess  # only a refusal needs it
+
     try:
         told = subprocess.run(
             ["stat", "--format=%.W", folder], check=True, capture_output=True, text=True

@@ -348,7 +348,6 @@ def requests(bench: Bench) -> list[Result]:
             "The same answers for each second that the container's processes were on the CPU: what others do "
             "on the machine meanwhile changes it little.",
             "1/CPU s",
-            targets,
         )
         for number in range(bench.rounds):
             for side, server in (servers | tried).items():
