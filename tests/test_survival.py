@@ -121,6 +121,27 @@ def test_process_that_dies_is_replaced(stack: Stack) -> None:
     assert restarts.strip() == "0"
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "answer"),
+    [
+        ("WEB_CONCURRENCY", "many", "Not a valid integer"),
+        ("WEB_THREADS", "0", "Must be greater than or equal to 1"),
+    ],
+)
+def test_server_names_the_variable_that_it_cannot_use(
+    stack: Stack, variable: str, value: str, answer: str
+) -> None:
+    start = ("web", "python", "-m", "config.server")
+
+    done = stack.run(
+        *("docker", "compose", "exec", "-T", f"--env={variable}={value}", *start), check=False
+    )
+
+    assert done.returncode == 1
+    assert f'"{variable}" invalid' in done.stdout
+    assert answer in done.stdout
+
+
 def test_error_mails_have_no_secrets_of_the_environment_to_show(stack: Stack) -> None:
     names = fetch(stack, "/environment").text.split()
 

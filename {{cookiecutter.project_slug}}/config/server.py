@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import tempfile
 
+from environs import validate
 from granian import Granian
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
@@ -37,8 +38,9 @@ def main() -> None:
         "config.wsgi:application",
         address="0.0.0.0",
         interface=Interfaces.WSGI,
-        workers=env.int("WEB_CONCURRENCY", 0) or default_processes(),
-        blocking_threads=env.int("WEB_THREADS", 4),
+        workers=env.int("WEB_CONCURRENCY", 0, validate=validate.Range(min=0))
+        or default_processes(),
+        blocking_threads=env.int("WEB_THREADS", 4, validate=validate.Range(min=1)),
         # Milliseconds; longer than a proxy keeps an idle connection, so that none is closed under a request
         http1_settings=HTTP1Settings(header_read_timeout=130_000),
         respawn_failed_workers=True,
@@ -52,7 +54,7 @@ def main() -> None:
 
 
 def default_processes() -> int:
-    """One for each CPU, and two at most: more containers serve more than more processes in one."""
+    """One for each CPU, and two at most: beyond that, more containers are safer than a larger one."""
     return min(2, len(os.sched_getaffinity(0)))
 
 
