@@ -75,9 +75,10 @@ def skipped_tools(answers: Answers) -> list[str]:
 
 def remove_declined_files(answers: Answers) -> str:
     """Delete what belongs only to answers that were not given: files and folders, by the table _features."""
-    for question, choices in answers["_features"].items():
-        chosen = set(choices.get(answers[question], []))
-        for path in map(Path, {path for paths in choices.values() for path in paths} - chosen):
+    for question, rows in answers["_features"].items():
+        files = {choice: set(row.get("files", [])) for choice, row in rows.items()}
+        declined = set().union(*files.values()) - files.get(answers[question], set())
+        for path in map(Path, declined):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     return "the files of what you declined are gone"
 

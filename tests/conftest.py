@@ -1,24 +1,18 @@
 """What the tests share: rendered projects, an engine to run them on, and the rule for its absence."""
 
-import functools
 import os
-import runpy
 import signal
-import sys
 from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
-from cookiecutter import generate, hooks
-from cookiecutter.exceptions import FailedHookException
-from cookiecutter.main import cookiecutter
 from filelock import FileLock
 from pytest_cookies.plugin import Cookies, Result
 
-from tests.matrix import NAME, TEMPLATE, VARIANTS, name_of, wrapped
+from tests.matrix import NAME, VARIANTS, name_of, wrapped
+from tests.rendering import render
 from tests.stack import Stack
 from tools.demo import engine_answers
 from tools.interpreter import UV, supported_python
@@ -59,42 +53,9 @@ def bake(cookies: Cookies) -> Bake:
     return render
 
 
-def run_in_fork(script: str, folder: Path | str = ".") -> None:
-    """Run a hook as Cookiecutter does, in a process of its own, but without starting Python anew."""
-    sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.chdir(folder)
-            runpy.run_path(script, run_name="__main__")
-            os._exit(0)
-        finally:
-            os._exit(1)
-    if os.waitpid(child, 0)[1]:
-        raise FailedHookException(script)
-
-
-def share_between_variants() -> None:
-    """Do once in a process what is the same for every variant: compiling templates, starting Python."""
-    environment: Any = jinja2.Environment
-    compile_anew = environment.compile
-    known: dict[tuple[str, ...], Any] = {}
-
-    def compile_known(self: jinja2.Environment, source: str, *names: str) -> Any:
-        key = (self.block_start_string, source, *names)
-        if key not in known:
-            known[key] = compile_anew(self, source, *names)
-        return known[key]
-
-    environment.compile = compile_known
-    generate.is_binary = functools.cache(generate.is_binary)
-    hooks.run_script = run_in_fork
-
-
 def render_variant(variant: dict[str, str], folder: Path) -> None:
     """Render a variant into a folder named after it."""
-    answers = variant | {"project_slug": name_of(variant), "project_name": wrapped(NAME)}
-    cookiecutter(str(TEMPLATE), no_input=True, extra_context=answers, output_dir=str(folder))
+    render(folder, **variant, project_slug=name_of(variant), project_name=wrapped(NAME))
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +66,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, done = shared / "rendered", shared / "rendered.done"
     with FileLock(shared / "rendered.lock"):
         if not done.exists():
-            with ProcessPoolExecutor(initializer=share_between_variants) as pool:
+            with ProcessPoolExecutor() as pool:
                 list(pool.map(render_variant, VARIANTS, [folder] * len(VARIANTS)))
             done.touch()
     return folder
@@ -115,7 +76,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def python() -> str:
     """A Python on which the rendered project runs."""
     found = supported_python()
-    assert found, "no Python from 3.12 to 3.14 here, and uv could not fetch one"
+    assert found, "no supported Python here, and uv could not fetch one"
     return found
 
 

@@ -1,7 +1,9 @@
-"""What the template can render, read from cookiecutter.json: all of it, and a set that covers every pair."""
+"""What the template can render, read from cookiecutter.json: what is rendered, and what is booted."""
 
 import itertools
 import json
+import re
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,65 +16,79 @@ QUESTIONS = [name for name in ANSWERS if not name.startswith("_")]
 # Every variant carries a name that breaks what does not quote it
 NAME = """Zoë's "Tea" & <Cake> \\ {{ 7*7 }} {% if %} %s $HOME 🐍"""
 
-# Answers that change no file stay out of the product
+# docker_build changes no file
 CHOICES = {q: ANSWERS[q] for q in QUESTIONS if isinstance(ANSWERS[q], list) and q != "docker_build"}
+# These reach the base image alone, so they join the others in pairs
+BASE_IMAGE = ("python_version", "debian_tag")
 
-# What no project depends on unless this was answered
-PACKAGES = {
-    "rest_api": {
-        "drf": {"djangorestframework", "drf-spectacular", "inflection"},
-        "ninja": {"django-ninja", "pydantic"},
-    },
-    "background_tasks": {
-        "database": {"django-tasks-db"},
-        "celery": {"celery", "kombu", "redis"},
-    },
-}
+Variant = dict[str, str]
 
 
-def product(choices: Mapping[str, Iterable[str]]) -> list[dict[str, str]]:
+def product(choices: Mapping[str, Iterable[str]]) -> list[Variant]:
     """Every combination of the choices (name → values), as a dictionary (name → value) each."""
     return [
         dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())
     ]
 
 
-def declined_packages(variant: Mapping[str, str]) -> set[str]:
-    """The packages that come with other answers than those of a variant."""
-    return {
-        package
-        for question, choices in PACKAGES.items()
-        for choice, packages in choices.items()
-        for package in packages
-        if choice != variant[question]
+def combinations_of(variant: Variant, size: int) -> set[tuple[tuple[str, str], ...]]:
+    """Every combination of so many answers that occurs in a variant."""
+    return set(itertools.combinations(variant.items(), size))
+
+
+def covering(variants: list[Variant], size: int) -> list[Variant]:
+    """A few of the variants in which every combination of so many answers occurs; always the same."""
+    missing = set().union(*(combinations_of(variant, size) for variant in variants))
+    chosen = []
+    while missing:
+        best = max(variants, key=lambda variant: len(combinations_of(variant, size) & missing))
+        chosen.append(best)
+        missing -= combinations_of(best, size)
+    return chosen
+
+
+def rendered_variants() -> list[Variant]:
+    """The product of the answers that reach the source, each on another base image than the last."""
+    images = itertools.cycle(product({q: CHOICES[q] for q in BASE_IMAGE}))
+    source = product({q: CHOICES[q] for q in CHOICES if q not in BASE_IMAGE})
+    return [next(images) | variant for variant in source]
+
+
+def id_of(variant: Variant) -> str:
+    """The answers of a variant, for the reports of the tests."""
+    return "-".join(variant.values())
+
+
+# Booted: every pair of answers occurs
+COVERING = covering(product(CHOICES), 2)
+# Rendered and checked: every combination of answers, but for the base image
+VARIANTS = [*{id_of(variant): variant for variant in rendered_variants() + COVERING}.values()]
+
+
+def variant_with(**answers: str) -> Variant:
+    """The first variant with these answers."""
+    return next(variant for variant in VARIANTS if answers.items() <= variant.items())
+
+
+def name_of(variant: Variant) -> str:
+    """A slug for the project of a variant, of the same length however many questions there are."""
+    return f"site-{zlib.crc32(id_of(variant).encode()):08x}"
+
+
+def packages_of(question: str, choice: str) -> set[str]:
+    """The names of the packages in the row of an answer."""
+    row = ANSWERS["_features"].get(question, {}).get(choice, {})
+    return {re.split(r"[\[~=]", package)[0] for package in row.get("packages", [])}
+
+
+def declined_packages(variant: Variant) -> set[str]:
+    """The packages of the answers that a variant has not given."""
+    every = {
+        package for q in CHOICES for choice in CHOICES[q] for package in packages_of(q, choice)
     }
+    return every.difference(*(packages_of(q, choice) for q, choice in variant.items()))
 
 
 def wrapped(text: str) -> str:
     """A text as Jinja that yields it again, however awkward it is: Cookiecutter renders key=value."""
     return "{{ '" + "".join(f"\\U{ord(character):08x}" for character in text) + "' }}"
-
-
-def pairs_of(variant: Mapping[str, str]) -> set[tuple[tuple[str, str], ...]]:
-    """Every pair of answers that occurs in a variant."""
-    return set(itertools.combinations(variant.items(), 2))
-
-
-def covering(variants: list[dict[str, str]]) -> list[dict[str, str]]:
-    """A small part of the variants in which every pair of answers occurs; greedy, so always the same."""
-    missing = set().union(*map(pairs_of, variants))
-    chosen = []
-    while missing:
-        best = max(variants, key=lambda variant: len(pairs_of(variant) & missing))
-        chosen.append(best)
-        missing -= pairs_of(best)
-    return chosen
-
-
-def name_of(variant: Mapping[str, str]) -> str:
-    """A short name for test reports, which is a valid project slug too, of at most 50 characters."""
-    return "-".join(["site", *(value.replace(".", "")[:7] for value in variant.values())])
-
-
-VARIANTS = product(CHOICES)
-COVERING = covering(VARIANTS)

@@ -214,7 +214,7 @@ def test_default_slug_of_any_name_is_accepted(name: str) -> None:
         ("!!!", "my-django-site"),
         ("a" * 80, "a" * 50),
         ("李 雷", "li-lei"),
-        ("Django", "my-django"),
+        ("Postgres", "my-postgres"),
         ("localhost", "my-localhost"),
     ],
 )

@@ -47,7 +47,7 @@ def distinct() -> dict[str, dict[str, str]]:
     A guard asks one question, so two pieces that do not suit each other are in one of them.
     """
     every = {tuple(variant[question] for question in asked()): variant for variant in VARIANTS}
-    chosen = covering([dict(zip(asked(), answers, strict=True)) for answers in every])
+    chosen = covering([dict(zip(asked(), answers, strict=True)) for answers in every], 2)
     return {
         "-".join(answers.values()): every[*answers.values()] | {"deploy_to": "kubernetes"}
         for answers in chosen

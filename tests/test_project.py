@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import tomllib
@@ -10,47 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.matrix import ANSWERS, PACKAGES, VARIANTS, declined_packages, name_of
+from tests.matrix import (
+    BASE_IMAGE,
+    CHOICES,
+    VARIANTS,
+    covering,
+    declined_packages,
+    id_of,
+    packages_of,
+)
+from tests.rendering import render
 from tests.stack import unused_port, wait_for
 from tools.interpreter import UV
 
-
-def kind(variant: dict[str, str]) -> dict[str, str]:
-    """The answers that reach Python files, templates or dependencies; a database does by its backend."""
-    elsewhere = ("python_version", "debian_tag", "database", "deploy_to")
-    backend = {"backend": ANSWERS["_databases"][variant["database"]]["backend"]}
-    return backend | {
-        question: variant[question] for question in variant if question not in elsewhere
-    }
-
-
-# One variant of each kind, by its name
-KINDS = {"-".join(kind(variant).values()): variant for variant in reversed(VARIANTS)}
-# Here every answer occurs once, since their suites take long; test_stack.py runs those of every pair
-TESTED = ["sqlite3-none-none", "postgresql-drf-database", "mysql-ninja-celery"]
-
-
-def sources(rendered: Path, variant: dict[str, str]) -> dict[str, str]:
-    """Everything that runs without Docker (path → text), with the slug taken out."""
-    folder = rendered / name_of(variant)
-    found = [*folder.rglob("*.py"), *folder.glob("templates/**/*.*"), folder / "pyproject.toml"]
-    return {
-        str(path.relative_to(folder)): path.read_text().replace(folder.name, "slug")
-        for path in found
-    }
-
-
-def test_other_answers_change_no_source(rendered: Path) -> None:
-    expected = {name: sources(rendered, variant) for name, variant in KINDS.items()}
-
-    for variant in VARIANTS:
-        assert sources(rendered, variant) == expected["-".join(kind(variant).values())]
-
-
-def test_every_answer_is_in_a_tested_kind() -> None:
-    answers = {answer for variant in VARIANTS for answer in kind(variant).values()}
-
-    assert {answer for name in TESTED for answer in name.split("-")} == answers
+# Every answer that reaches the source, in few projects: their suites take long
+TESTED = covering([{q: v[q] for q in CHOICES if q not in BASE_IMAGE} for v in VARIANTS], 1)
 
 
 class Project:
@@ -80,22 +53,17 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project(
-    request: pytest.FixtureRequest,
-    rendered: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    python: str,
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, python: str
 ) -> Project:
-    name = name_of(request.param)
-    folder = tmp_path_factory.mktemp("project") / name
-    shutil.copytree(rendered / name, folder)
+    folder = render(tmp_path_factory.mktemp("project"), **request.param)
     return Project(folder, python, tmp_path_factory.mktemp("environment"))
 
 
 each_project = pytest.mark.parametrize(
     "project",
     [
-        pytest.param(KINDS[name], id=name, marks=pytest.mark.xdist_group(f"project-{name}"))
-        for name in TESTED
+        pytest.param(answers, id=id_of(answers), marks=pytest.mark.xdist_group(id_of(answers)))
+        for answers in TESTED
     ],
     indirect=True,
     scope="module",
@@ -135,20 +103,18 @@ def test_it_starts_on_sqlite(project: Project) -> None:
 
 
 @each_project
-def test_no_slug_can_take_the_name_of_a_dependency(project: Project) -> None:
-    packages = tomllib.loads((project.folder / "uv.lock").read_text())["package"]
-
-    names = {package["name"] for package in packages} - {project.folder.name}
-    reserved = ANSWERS["_reserved_slugs"]["names a package that the project depends on"]
-    assert names <= set(reserved)
-
-
-@each_project
-def test_lock_holds_the_packages_of_its_answers_alone(project: Project) -> None:
-    variant = next(v for v in VARIANTS if name_of(v) == project.folder.name)
+def test_lock_holds_the_packages_of_its_answers_alone(
+    project: Project, request: pytest.FixtureRequest
+) -> None:
+    answers = request.node.callspec.params["project"]
     packages = tomllib.loads((project.folder / "uv.lock").read_text())["package"]
 
     names = {package["name"] for package in packages}
-    asked = set().union(*(PACKAGES[q].get(variant[q], set()) for q in PACKAGES))
-    assert asked <= names
-    assert not names & declined_packages(variant)
+    assert set().union(*(packages_of(q, choice) for q, choice in answers.items())) <= names
+    assert not names & declined_packages(answers)
+
+
+def test_project_may_have_the_name_of_a_dependency(tmp_path: Path, python: str) -> None:
+    project = Project(render(tmp_path, project_slug="django"), python, tmp_path / "environment")
+
+    assert "6.1" in project.run("manage.py", "version")

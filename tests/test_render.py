@@ -29,9 +29,9 @@ def files_of(folder: Path) -> frozenset[str]:
 def expected_files(answers: dict[str, str]) -> set[str]:
     """The files of a project: all but those that belong only to other answers."""
     declined: set[str] = set()
-    for question, choices in ANSWERS["_features"].items():
-        declined |= {path for paths in choices.values() for path in paths}
-        declined -= set(choices.get(answers[question], []))
+    for question, rows in ANSWERS["_features"].items():
+        declined |= {path for row in rows.values() for path in row.get("files", [])}
+        declined -= set(rows.get(answers[question], {}).get("files", []))
     files = {
         file for file in files_of(SOURCE) if not declined & {file, *map(str, Path(file).parents)}
     }

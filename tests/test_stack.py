@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.matrix import ANSWERS, COVERING, NAME, name_of
+from tests.matrix import ANSWERS, COVERING, NAME, id_of, name_of
 from tests.stack import Stack, copy_of, get, link_to, production, started
 
 UIDS = (1000, 1001, 4242)
@@ -20,7 +20,7 @@ def every_pair() -> list[object]:
     return [
         pytest.param(
             (variant, UIDS[number % len(UIDS)] if os.getuid() == 0 else os.getuid()),
-            id=name_of(variant),
+            id=id_of(variant),
             marks=pytest.mark.xdist_group(name_of(variant)),
         )
         for number, variant in enumerate(COVERING)
@@ -63,8 +63,8 @@ def production_port(stack: Stack) -> Iterator[int]:
 def test_home_page_says_what_is_running(stack: Stack, variant: Variant) -> None:
     page = stack.get("/")
 
-    label = ANSWERS["_databases"][variant[0]["database"]]["label"]
-    name, _, version = label.partition(" ")
+    database = ANSWERS["_databases"][variant[0]["database"]]
+    name, version = database["name"], database.get("image", "").rpartition(":")[2]
     assert page.status == 200
     assert f"<title>{escape(NAME)}</title>" in page.text
     assert variant[0]["python_version"] in page.text

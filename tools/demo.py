@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cookiecutter.main import cookiecutter
 
-from tools.interpreter import UV, supported_python
+from tools.interpreter import UV, VERSIONS, supported_python
 
 TEMPLATE = Path(__file__).resolve().parent.parent
 
@@ -23,7 +23,7 @@ def main() -> int:
     python = None if docker else supported_python()
     if not docker and not python:
         print(
-            "No Docker engine answers, and uv found and fetched no Python from 3.12 to 3.14: "
+            f"No Docker engine answers, and uv found and fetched no Python {', '.join(VERSIONS)}: "
             "start Docker or install one of them."
         )
         return 1

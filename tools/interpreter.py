@@ -1,5 +1,6 @@
-"""Find a Python on which Django runs; the template itself may be used from an older one."""
+"""Find a Python on which the rendered project runs; the template itself may be used from an older one."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,9 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-# https://docs.djangoproject.com/en/6.1/faq/install/#what-python-version-can-i-use-with-django
-OLDEST = (3, 12)
-NEWEST = (3, 14)
+ANSWERS = Path(__file__).resolve().parent.parent / "cookiecutter.json"
+# The default first
+VERSIONS: list[str] = json.loads(ANSWERS.read_text(encoding="utf-8"))["python_version"]
 
 UV = str(Path(sys.executable).with_name("uv"))
 
@@ -17,14 +18,13 @@ UV = str(Path(sys.executable).with_name("uv"))
 def supported_python() -> str | None:
     """Return the path of a Python on which the rendered project runs, fetched by uv if none is here.
 
-    UV_PYTHON is believed first. Without any, and without a network, the answer is None.
+    UV_PYTHON is tried first. Without any, and without a network, the answer is None.
     """
     for candidate in candidates():
         if runs(candidate):
             return candidate
-    newest = "{}.{}".format(*NEWEST)
-    subprocess.run([UV, "python", "install", newest], check=False, capture_output=True)
-    find = [UV, "python", "find", "--managed-python", newest]
+    subprocess.run([UV, "python", "install", VERSIONS[0]], check=False, capture_output=True)
+    find = [UV, "python", "find", "--managed-python", VERSIONS[0]]
     return subprocess.run(find, check=False, capture_output=True, text=True).stdout.strip() or None
 
 
@@ -32,19 +32,18 @@ def candidates() -> Iterator[str]:
     """Yield the paths where a suitable Python may be, the likeliest first."""
     yield os.environ.get("UV_PYTHON", "")
     yield sys.executable
-    for minor in range(NEWEST[1], OLDEST[1] - 1, -1):
-        yield shutil.which(f"python3.{minor}") or ""
+    for version in VERSIONS:
+        yield shutil.which(f"python{version}") or ""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     for found in sorted(pyenv.glob("versions/3.*/bin/python3"), reverse=True):
         yield str(found)
 
 
 def runs(python: str) -> bool:
-    """Whether this is the path of a Python that starts (pyenv's shims may not) and is new enough."""
-    code = f"import sys; sys.exit(not {OLDEST} <= sys.version_info[:2] <= {NEWEST})"
+    """Whether this is the path of a Python that starts (pyenv's shims may not) and is supported."""
+    code = "import sys; print('{}.{}'.format(*sys.version_info))"
     try:
-        return (
-            subprocess.run([python, "-c", code], check=False, capture_output=True).returncode == 0
-        )
+        done = subprocess.run([python, "-c", code], check=False, capture_output=True, text=True)
     except OSError:
         return False
+    return done.stdout.strip() in VERSIONS
