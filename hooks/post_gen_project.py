@@ -1,4 +1,4 @@
-"""Finish a rendered project, step by step. A step that fails says so, and never costs the user the project."""
+"""Finish a rendered project, step by step; a step that fails reports it, and the project stays."""
 
 import json
 import os
@@ -81,17 +81,6 @@ def remove_declined_files(answers: Answers) -> str:
         for path in map(Path, declined):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     return "the files of what you declined are gone"
-
-
-def unify_line_endings(answers: Answers) -> str:
-    """End lines with \\n in the files that Cookiecutter copies as they are, whatever the checkout had."""
-    for pattern in answers["_copy_without_render"]:
-        folder = Path(pattern).parent
-        for path in filter(Path.is_file, folder.rglob("*")):
-            content = path.read_bytes()
-            if b"\r\n" in content and b"\0" not in content:
-                path.write_bytes(content.replace(b"\r\n", b"\n"))
-    return ""
 
 
 def write_env(answers: Answers) -> str:
@@ -207,7 +196,6 @@ def build_image(answers: Answers) -> str:
 
 STEPS: list[tuple[Callable[[Answers], str], str]] = [
     (remove_declined_files, ""),
-    (unify_line_endings, ""),
     (write_env, ""),
     (lock_dependencies, "uv"),
     (commit, "git"),

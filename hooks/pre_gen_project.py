@@ -1,11 +1,10 @@
-"""Judge the answers before anything is rendered: a sentence for each problem, and a command that has none."""
+"""Check the answers before anything is rendered: one sentence for each problem, and a command that works."""
 
 import json
 import os
 import re
 import sys
 import unicodedata
-from pathlib import Path
 from typing import Any
 
 Answers = dict[str, Any]
@@ -13,8 +12,6 @@ Answers = dict[str, Any]
 NAME_LENGTH = 100
 SLUG_LENGTH = 50
 USER_LENGTH = 32
-
-MOMENT = 0.006  # seconds: folders born closer to each other were made by one call
 
 # Emoji and several scripts are written with these two, and with the tags of flags; every other
 # invisible character could make a name, or the code that holds it, look like something it is not
@@ -116,39 +113,6 @@ def literal(answer: str) -> str:
     return "{" + "{ '" + escaped + "' }" + "}"
 
 
-def remove_folders() -> None:
-    """Remove the folders that Cookiecutter made above the project's; it removes that one itself.
-
-    They hold nothing else, and were born in the same moment. A system that does not tell when a folder
-    was born keeps them.
-    """
-    made = [Path.cwd()]
-    while (parent := made[-1].parent) != made[-1]:
-        if [*parent.iterdir()] != [made[-1]] or not 0 <= birth(made[-1]) - birth(parent) < MOMENT:
-            break
-        made.append(parent)
-    if len(made) > 1:
-        os.chdir(made[-1].parent)
-        for folder in made:
-            folder.rmdir()
-
-
-def birth(folder: Path) -> float:
-    """Return when a folder was made, in seconds since 1970; NaN, which compares to nothing, if unknown."""
-    born = getattr(folder.stat(), "st_birthtime", None)  # macOS and Windows
-    if born is not None:
-        return float(born)
-    import subprocess  # only a refusal needs it
-
-    try:
-        told = subprocess.run(
-            ["stat", "--format=%.W", folder], check=True, capture_output=True, text=True
-        )
-        return float(told.stdout) or float("nan")
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return float("nan")
-
-
 def shown(value: str) -> str:
     """Return a value in quotes, with nothing that a terminal would act on, and not too much of it."""
     return repr(value[:60]) + ("…" if len(value) > 60 else "")
@@ -175,7 +139,6 @@ def main(answers: Answers) -> None:
         sep="\n",
         file=sys.stderr,
     )
-    remove_folders()
     sys.exit(1)
 
 

@@ -72,6 +72,12 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder for PATH, outside the folder that is generated into."""
+    return tmp_path_factory.mktemp("commands")
+
+
 @pytest.fixture(scope="session")
 def python() -> str:
     """A Python on which the rendered project runs."""

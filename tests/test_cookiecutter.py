@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli import COOKIECUTTER
 from tests.matrix import ANSWERS, QUESTIONS, TEMPLATE
-from tests.test_hooks import COOKIECUTTER
 from tools.interpreter import UV
 
 

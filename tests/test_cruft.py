@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli import IDENTITY, copy_of_template
 from tests.stack import Stack, started
-from tests.test_faults import IDENTITY, copy_of_template
 
 CRUFT = str(Path(sys.executable).with_name("cruft"))
 NEW_FILE = ".editorconfig"

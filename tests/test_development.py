@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli import generate
+from tests.hooks import pre_gen
 from tests.matrix import CHOICES, VARIANTS, name_of
 from tests.stack import Stack, copy_of, started, wait_for
-from tests.test_hooks import generate, pre_gen
 
 pytestmark = [pytest.mark.container, pytest.mark.xdist_group("development")]
 

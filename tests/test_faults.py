@@ -12,18 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli import COOKIECUTTER, IDENTITY, copy_of_template, generate, stand_in
 from tests.matrix import TEMPLATE
-from tests.test_hooks import COOKIECUTTER, generate, stand_in
 from tools.interpreter import UV
 
 SLUG = "my-django-site"
 
-IDENTITY = {
-    "GIT_AUTHOR_NAME": "Ada",
-    "GIT_AUTHOR_EMAIL": "ada@example.com",
-    "GIT_COMMITTER_NAME": "Ada",
-    "GIT_COMMITTER_EMAIL": "ada@example.com",
-}
 NOBODY = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
 
 
@@ -39,12 +33,6 @@ def git(project: Path, *arguments: str) -> str:
     command = ["git", "-c", "safe.directory=*", *arguments]
     done = subprocess.run(command, check=True, cwd=project, capture_output=True, text=True)
     return done.stdout.strip()
-
-
-@pytest.fixture
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty folder for PATH, outside the folder that is generated into."""
-    return tmp_path_factory.mktemp("commands")
 
 
 def test_no_git_no_uv_no_docker(tmp_path: Path, commands: Path) -> None:
@@ -118,20 +106,6 @@ def test_build_that_fails(engine: None, tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-2].startswith("not done  image: docker build failed")
 
 
-def copy_of_template(folder: Path) -> Path:
-    """A copy of what git tracks of the template."""
-    copy = folder / "template"
-    for name in ("cookiecutter.json", "hooks", "{{cookiecutter.project_slug}}"):
-        source = TEMPLATE / name
-        copy.mkdir(exist_ok=True)
-        ignore = shutil.ignore_patterns("__pycache__", ".*_cache")
-        if source.is_dir():
-            shutil.copytree(source, copy / name, ignore=ignore)
-        else:
-            shutil.copy(source, copy / name)
-    return copy
-
-
 def test_no_network(tmp_path: Path, python: str) -> None:
     done = generate(
         tmp_path,
@@ -199,7 +173,7 @@ def test_full_disk(small_disk: Path, commands: Path) -> None:
 
 
 def test_full_disk_while_env_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.test_hooks import post_gen
+    from tests.hooks import post_gen
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -269,22 +243,6 @@ def test_output_that_knows_ascii_alone(tmp_path: Path, commands: Path) -> None:
 
     assert done.returncode == 0
     assert_whole(tmp_path / "李" / SLUG)
-
-
-def test_windows_line_endings_in_the_checkout(tmp_path: Path, commands: Path) -> None:
-    template = copy_of_template(tmp_path)
-    for path in template.rglob("*"):
-        if path.is_file():
-            path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-
-    done = generate(tmp_path / "out", template=template, path=commands)
-    generate(tmp_path / "plain", path=commands)
-
-    assert done.returncode == 0, done.stdout
-    for path in (tmp_path / "out" / SLUG).rglob("*"):
-        plain = tmp_path / "plain" / path.relative_to(tmp_path / "out")
-        if path.is_file() and path.name != ".env":
-            assert path.read_bytes() == plain.read_bytes(), path
 
 
 def test_project_that_is_rendered_over_keeps_its_secrets(tmp_path: Path, commands: Path) -> None:

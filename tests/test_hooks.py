@@ -1,84 +1,19 @@
-"""Hooks judge the answers and finish the project; nothing that goes wrong there costs the user the project."""
+"""Hooks judge the answers and finish the project; whatever fails, the project stays."""
 
-import importlib.util
 import os
 import pty
 import re
 import stat
 import subprocess
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from cookiecutter.exceptions import FailedHookException
 
+from tests.cli import COOKIECUTTER, generate, stand_in
 from tests.conftest import Bake
-from tests.matrix import ANSWERS, TEMPLATE
-
-COOKIECUTTER = str(Path(sys.executable).with_name("cookiecutter"))
-
-
-def load(name: str) -> ModuleType:
-    """Import a hook as it stands in the template, before Cookiecutter renders it."""
-    spec = importlib.util.spec_from_file_location(name, TEMPLATE / "hooks" / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-pre_gen = load("pre_gen_project")
-post_gen = load("post_gen_project")
-
-GOOD = {
-    "project_name": "My Site",
-    "__project_slug": "my-site",
-    "nonroot_user": "app",
-    "__license": "none",
-    "_reserved_slugs": ANSWERS["_reserved_slugs"],
-}
-
-
-def generate(
-    folder: Path,
-    *answers: str,
-    path: Path | None = None,
-    template: Path = TEMPLATE,
-    environment: Mapping[str, str] = {},
-    **variables: str,
-) -> subprocess.CompletedProcess[str]:
-    """Run the command of the README into a folder; path holds the only commands there are."""
-    kept = {k: v for k, v in os.environ.items() if k != "TEMPLATE_SKIP"}
-    if path:
-        kept["PATH"] = str(path)
-    command = [COOKIECUTTER, str(template), "--no-input", "--output-dir", str(folder), *answers]
-    return subprocess.run(
-        command,
-        check=False,
-        env={**kept, **environment, **variables},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-@pytest.fixture
-def commands(tmp_path: Path) -> Path:
-    """An empty folder for PATH."""
-    folder = tmp_path / "commands"
-    folder.mkdir()
-    return folder
-
-
-def stand_in(commands: Path, name: str, script: str) -> None:
-    """Put a shell script in the place of a command."""
-    command = commands / name
-    command.write_text(f"#!/bin/sh\n{script}\n")
-    command.chmod(0o755)
+from tests.hooks import GOOD, post_gen, pre_gen
+from tests.matrix import TEMPLATE
 
 
 def test_good_answers_are_accepted() -> None:
