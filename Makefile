@@ -25,8 +25,9 @@ lint: .venv/ready ## Lint and type-check the template's own code
 
 .PHONY: test
 test: lint ## Render, check, build and boot everything
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup -m "not swarm"
-	$(BIN)/python -m pytest -m swarm
+	@TMPDIR=$$(mktemp -d) && export TMPDIR && trap 'rm -rf "$$TMPDIR"' EXIT && trap 'exit 1' INT TERM && \
+		$(BIN)/python -m pytest --numprocesses auto --dist loadgroup -m "not swarm" && \
+		$(BIN)/python -m pytest -m swarm
 
 .PHONY: bench
 bench: .venv/ready ## Measure the default project on this machine; ARGUMENTS="--rounds 3 --json FILE" and more: --help
