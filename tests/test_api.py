@@ -17,7 +17,11 @@ from tests.matrix import CHOICES, VARIANTS, name_of
 from tests.stack import Answer, Stack, copy_of, production, started, wait_for
 
 PASSWORD = "a long enough passphrase"
-PROXY = {"Host": "example.com", "X-Forwarded-Proto": "https"}
+PROXY = {
+    "Host": "example.com",
+    "X-Forwarded-For": "203.0.113.7",
+    "X-Forwarded-Proto": "https",
+}
 PROBLEM = "application/problem+json"
 USERS, ME, SCHEMA = "/api/v1/users/", "/api/v1/users/me/", "/api/v1/openapi.json"
 
@@ -177,7 +181,7 @@ from client import AuthenticatedClient
 from client.api.users import users_list, users_me_retrieve
 
 address, key, host = sys.argv[1:]
-headers = {"Host": host, "X-Forwarded-Proto": "https"}
+headers = {"Host": host, "X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
 with AuthenticatedClient(base_url=address, token=key, headers=headers) as api:
     print(users_me_retrieve.sync(client=api).username)
     print([user.username for user in users_list.sync(client=api, search="roo").results])

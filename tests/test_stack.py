@@ -14,6 +14,13 @@ from tests.stack import Stack, copy_of, get, link_to, production, started
 
 UIDS = (1000, 1001, 4242)
 
+# Headers of a request that came over HTTPS
+BY_PROXY = {
+    "Host": "example.com",
+    "X_Forwarded_For": "203.0.113.7",
+    "X_Forwarded_Proto": "https",
+}
+
 
 def every_pair() -> list[object]:
     """The covering set, each variant bound to one worker and, where root runs the tests, to a uid."""
@@ -140,7 +147,7 @@ def test_every_file_written_in_the_container_belongs_to_the_host_user(
 
 
 def test_production_serves_pages_to_the_proxy_alone(production_port: int) -> None:
-    page = get(production_port, "/", Host="example.com", X_Forwarded_Proto="https")
+    page = get(production_port, "/", **BY_PROXY)
 
     assert page.status == 200
     assert "Python" not in page.text
@@ -150,8 +157,8 @@ def test_production_serves_pages_to_the_proxy_alone(production_port: int) -> Non
 
 
 def test_production_serves_static_files_by_hashed_names(production_port: int) -> None:
-    headers = {"Host": "example.com", "X_Forwarded_Proto": "https", "Accept_Encoding": "gzip"}
-    page = get(production_port, "/", Host="example.com", X_Forwarded_Proto="https")
+    headers = BY_PROXY | {"Accept_Encoding": "gzip"}
+    page = get(production_port, "/", **BY_PROXY)
 
     style = get(production_port, link_to("site.css", page.text), **headers)
 
@@ -183,12 +190,7 @@ def test_production_image_holds_no_tools_and_no_secrets(stack: Stack, production
 
 
 def test_production_logs_the_request_under_its_id(stack: Stack, production_port: int) -> None:
-    headers = {
-        "Host": "example.com",
-        "X_Forwarded_Proto": "https",
-        "X_Request_ID": "the-id-of-mine",
-    }
-    get(production_port, "/accounts/login/", **headers)
+    get(production_port, "/accounts/login/", **BY_PROXY, X_Request_ID="the-id-of-mine")
 
     output = stack.run("docker", "logs", f"{stack.name}-production").stdout
     lines = [json.loads(line) for line in output.splitlines()]

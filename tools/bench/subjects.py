@@ -18,7 +18,11 @@ DATABASE = projects.ANSWERS["_databases"]["postgresql"]
 READY = "/health/ready"
 
 # As a proxy would ask: production redirects plain HTTP, and refuses unknown hosts
-HEADERS = {"Host": "example.com", "X-Forwarded-Proto": "https"}
+HEADERS = {
+    "Host": "example.com",
+    "X-Forwarded-For": "203.0.113.7",
+    "X-Forwarded-Proto": "https",
+}
 
 # What the project demands of its environment, for every image alike; and bounds
 VARIABLES = {

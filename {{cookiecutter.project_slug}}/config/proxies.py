@@ -1,63 +1,38 @@
-"""Which peers may speak for a client, and whose address a request then has."""
+"""Which proxies may say where a request comes from."""
 
-import ipaddress
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from contextlib import suppress
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from django.conf import settings
-from django.http import HttpRequest, HttpResponse
-
-FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PROTO")
-
-
-class Proxies:
-    """The addresses of networks, like 10.0.0.0/8, and of whatever host names stand for now."""
-
-    def __init__(self, trusted: Iterable[str]) -> None:
-        self.networks = [
-            ipaddress.ip_network(entry) for entry in trusted if "/" in entry
-        ]
-        self.names = [entry for entry in trusted if "/" not in entry]
-        self.resolved: set[str] = set()
-
-    def __contains__(self, address: str) -> bool:
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        if any(parsed in network for network in self.networks):
-            return True
-        # A proxy that was replaced has another address
-        if address not in self.resolved:
-            self.resolved = {
-                found for name in self.names for found in addresses_of(name)
-            }
-        return address in self.resolved
+from granian.utils.proxies import wrap_wsgi_with_proxy_headers
 
 
-def addresses_of(name: str) -> set[str]:
-    """The addresses of a host name or address; none while it stands for nothing."""
-    try:
-        return {str(entry[4][0]) for entry in socket.getaddrinfo(name, None)}
-    except socket.gaierror:
-        return set()
+class TrustedProxies:
+    """Wrap an application: requests from these proxies get the address and scheme they forward."""
+
+    def __init__(self, application: WSGIApplication, proxies: Iterable[str]) -> None:
+        self.application = application
+        self.networks = [proxy for proxy in proxies if "/" in proxy]
+        self.names = [proxy for proxy in proxies if "/" not in proxy]
+        self.addresses: list[str] = []
+        self.wrapped = wrap_wsgi_with_proxy_headers(application, self.networks)
+
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        # A proxy that was replaced has a new address
+        if self.names and environ["REMOTE_ADDR"] not in self.addresses:
+            addresses = [found for name in self.names for found in addresses_of(name)]
+            trusted = self.networks + addresses
+            self.wrapped = wrap_wsgi_with_proxy_headers(self.application, trusted)
+            self.addresses = addresses
+        response: Iterable[bytes] = self.wrapped(environ, start_response)
+        return response
 
 
-class ProxyMiddleware:
-    """Take the client's address from X-Forwarded-For, and ignore such headers from anyone but a proxy."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-        self.proxies = Proxies(settings.TRUSTED_PROXIES)
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.META.get("REMOTE_ADDR", "") in self.proxies:
-            # The last one is what the proxy itself saw; those before it, anyone can write
-            client = (
-                request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
-            )
-            request.META["REMOTE_ADDR"] = client or request.META["REMOTE_ADDR"]
-        else:
-            for name in FORWARDED:
-                request.META.pop(name, None)
-        return self.get_response(request)
+def addresses_of(name: str) -> list[str]:
+    """Return the addresses of a host name: none at all if it cannot be resolved."""
+    with suppress(socket.gaierror):
+        return [str(entry[4][0]) for entry in socket.getaddrinfo(name, None)]
+    return []

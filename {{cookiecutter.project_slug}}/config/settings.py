@@ -12,6 +12,7 @@ from typing import Any
 import environs
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
+from pythonjsonlogger.core import RESERVED_ATTRS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -23,16 +24,22 @@ env.read_env(BASE_DIR / ".env", recurse=False)
 
 # https://docs.djangoproject.com/en/6.1/howto/deployment/checklist/
 
-SECRET_KEY = env.str("SECRET_KEY")
-
 DEBUG = env.bool("DEBUG", False)
+
+# The secret key and the database password of development, which production refuses
+DEVELOPMENT_ONLY = "development-only"
+
+SECRET_KEY = env.str("SECRET_KEY", DEVELOPMENT_ONLY)
+
+if SECRET_KEY == DEVELOPMENT_ONLY and not DEBUG:
+    raise ImproperlyConfigured("Production needs a SECRET_KEY of its own")
 
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1"] if DEBUG else ...)
 
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 
-# Host names or networks that may say where a request came from: by default those that are not public. They have to
-# drop headers with underscores, as Caddy does: X_Forwarded_For would arrive here as X-Forwarded-For
+# Proxies that may say where a request comes from: host names, or networks, by default every private one. They
+# must drop headers with underscores, as Caddy does: X_Forwarded_For would arrive here as X-Forwarded-For
 TRUSTED_PROXIES: list[str] = env.list(
     "TRUSTED_PROXIES",
     [
@@ -77,11 +84,17 @@ if DEBUG and find_spec("django_watchfiles"):
     # The system tells of a saved file at once; Django by itself looks once a second
     INSTALLED_APPS.append("django_watchfiles")
 
+# Metrics for Prometheus take an image built with EXTRAS=metrics
+METRICS = env.bool("METRICS", False)
+
+if METRICS and not find_spec("prometheus_client"):
+    raise ImproperlyConfigured("METRICS needs an image built with EXTRAS=metrics")
+
 MIDDLEWARE = [
-    # First, so that a health check needs no allowed host, HTTPS or session and leaves no log line
+    "config.logging.RequestLogMiddleware",
+    # Before what asks for an allowed host, HTTPS or a session
     "pages.health.HealthMiddleware",
-    "config.proxies.ProxyMiddleware",
-    "config.middleware.RequestLogMiddleware",
+    *(["config.metrics.MetricsMiddleware"] if METRICS else []),
     # {% if cookiecutter.rest_api != "none" %}
     "corsheaders.middleware.CorsMiddleware",
     "api.problems.ProblemMiddleware",
@@ -121,8 +134,6 @@ TEMPLATES = [
 
 WSGI_APPLICATION = "config.wsgi.application"
 
-ASGI_APPLICATION = "config.asgi.application"
-
 
 # Database
 # https://docs.djangoproject.com/en/6.1/ref/databases/
@@ -136,6 +147,9 @@ DATABASES = {
         conn_max_age=0 if DEBUG else 60,
     )
 }
+
+if DATABASES["default"].get("PASSWORD") == DEVELOPMENT_ONLY and not DEBUG:
+    raise ImproperlyConfigured("Production needs a DATABASE_URL with its own password")
 
 DATABASE_OPTIONS: dict[str, dict[str, Any]] = {
     # {% if cookiecutter.__backend == "postgresql" %}
@@ -323,7 +337,6 @@ SECURE_CSP = {
 }
 
 if env.bool("HTTPS", not DEBUG):
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
     SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 3600)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
@@ -401,7 +414,25 @@ LOGGING: dict[str, Any] = {
         "request_id": {"()": "config.logging.RequestIdFilter"},
     },
     "formatters": {
-        "json": {"()": "config.logging.JsonFormatter"},
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "fmt": ["levelname", "name", "message", "request_id"],
+            "rename_fields": {
+                "levelname": "level",
+                "name": "logger",
+                "exc_info": "exception",
+            },
+            "timestamp": "time",
+            "reserved_attrs": [
+                *RESERVED_ATTRS,
+                # Django's, whose text has the query string
+                "request",
+                # {% if cookiecutter.background_tasks == "celery" %}
+                # Celery's, which has the arguments of a task
+                "data",
+                # {% endif %}
+            ],
+        },
         "plain": {"format": "[%(request_id)s] %(levelname)s %(name)s: %(message)s"},
     },
     "handlers": {
@@ -422,33 +453,22 @@ LOGGING: dict[str, Any] = {
         # Everything goes to the console, errors to ADMINS too
         "django": {"handlers": ["mail"] if ADMINS else []},
         # runserver prints a line for each request itself
-        "config.middleware": {"level": "WARNING" if DEBUG else "INFO"},
+        "config.logging": {"level": "WARNING" if DEBUG else "NOTSET"},
     },
 }
 
 
-# Errors to Sentry, or what speaks its protocol, and metrics for Prometheus: groups of pyproject.toml
+# Errors to Sentry, or what speaks its protocol; takes an image built with EXTRAS=sentry
 # https://docs.sentry.io/platforms/python/integrations/django/
 
 SENTRY_DSN = env.str("SENTRY_DSN", "")
 
-METRICS = env.bool("METRICS", False)
-
-for variable, module, extra in (
-    ("SENTRY_DSN", "sentry_sdk", "sentry"),
-    ("METRICS", "prometheus_client", "metrics"),
-):
-    if locals()[variable] and not find_spec(module):
-        raise ImproperlyConfigured(
-            f"{variable} is set, which takes an image built with EXTRAS={extra}"
-        )
-
 if SENTRY_DSN:
+    if not find_spec("sentry_sdk"):
+        raise ImproperlyConfigured("SENTRY_DSN needs an image built with EXTRAS=sentry")
+
     import sentry_sdk
     from sentry_sdk.scrubber import EventScrubber
 
     # Recursive, since a password typed at login lies in a dictionary
     sentry_sdk.init(SENTRY_DSN, event_scrubber=EventScrubber(recursive=True))
-
-if METRICS:
-    MIDDLEWARE.insert(1, "config.metrics.MetricsMiddleware")

@@ -9,8 +9,6 @@ from django.conf.urls.static import static
 from django.contrib import admin
 from django.urls import include, path
 
-handler500 = "pages.views.server_error"
-
 urlpatterns = [
     path("", include("pages.urls")),
     # {% if cookiecutter.background_tasks != "none" %}

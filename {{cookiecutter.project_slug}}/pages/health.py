@@ -1,4 +1,4 @@
-"""Health checks: /health/live (the process answers) and /health/ready (it can do its work)."""
+"""Health checks: /health/live says that the process answers, /health/ready that it can serve pages."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 
 class HealthMiddleware:
-    """Answer health checks before any other middleware can refuse, redirect or log them."""
+    """Answer health checks before any other middleware can refuse or redirect them."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -23,18 +23,18 @@ class HealthMiddleware:
                 response = JsonResponse(
                     {"status": problem or "ok"}, status=503 if problem else 200
                 )
-                # Django would log each 503 as an error, and so mail it to ADMINS
+                # Django would log each 503 as an error, and mail it to ADMINS
                 response._has_been_logged = True  # type: ignore[attr-defined]
                 return response
             case _:
                 return self.get_response(request)
 
     def problem(self) -> str:
-        """What keeps this process from serving pages, or nothing."""
+        """Return why this process cannot serve pages, or an empty string."""
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
-            # Migrations are never unapplied under a running process, so one look is enough
+            # Nothing unapplies migrations while the site runs, so they are read until they are complete
             self.migrated = self.migrated or not unapplied_migrations()
         except Error:
             return "database unreachable"
@@ -42,6 +42,6 @@ class HealthMiddleware:
 
 
 def unapplied_migrations() -> bool:
-    """Whether the code has migrations that the database has not seen."""
+    """Return whether the code has migrations that the database has not seen."""
     executor = MigrationExecutor(connection)
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))

@@ -1,5 +1,6 @@
 """Health checks answer anyone, at any time, and tell the truth."""
 
+import logging
 from unittest.mock import patch
 
 import pytest
@@ -61,6 +62,8 @@ def test_no_detour_over_https(client: Client, settings: Settings) -> None:
 def test_no_session_and_no_log_line(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "config.logging")
+
     response = client.get("/health/ready")
 
     assert not response.cookies

@@ -1,15 +1,92 @@
-"""Every log line carries the id of its request; production lines are JSON."""
+"""Every log line of a request carries its id; production lines are JSON."""
 
 import json
 import logging
 import re
-import sys
+from typing import Any
 
 import pytest
 from django.test import Client
 
-from config.logging import JsonFormatter, RequestIdFilter, request_id
 from users.models import User
+
+from .conftest import PRODUCTION, Python
+
+# One line outside of a request, a page that does not exist, and one that fails
+REQUESTS = """
+import logging
+from unittest.mock import patch
+
+import django
+
+django.setup()
+
+from django.core.management import call_command
+from django.test import Client
+
+call_command("collectstatic", interactive=False, verbosity=0)
+client = Client(raise_request_exception=False, headers={"host": "example.com"})
+logging.getLogger("shop").warning("No stock", extra={"order_id": 5})
+client.get("/none", {"q": "private"}, secure=True, headers={"x-request-id": "of-a-404"})
+with patch("pages.views.render", side_effect=RuntimeError("broken on purpose")):
+    client.get("/", secure=True, headers={"x-request-id": "of-a-500"})
+"""
+
+
+@pytest.fixture(scope="module")
+def output(python: Python) -> str:
+    """What production logs."""
+    variables = PRODUCTION | {"DJANGO_SETTINGS_MODULE": "config.settings"}
+    return python("-c", REQUESTS, **variables).stdout
+
+
+@pytest.fixture
+def lines(output: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def test_line_keeps_what_it_was_given(lines: list[dict[str, Any]]) -> None:
+    time = lines[0].pop("time")
+
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00", time)
+    assert lines[0] == {
+        "level": "WARNING",
+        "logger": "shop",
+        "message": "No stock",
+        "request_id": "-",
+        "order_id": 5,
+    }
+
+
+def test_every_line_of_a_request_carries_its_id(lines: list[dict[str, Any]]) -> None:
+    told = [(line["request_id"], line["message"]) for line in lines[1:]]
+
+    assert told == [
+        ("of-a-404", "GET /none 404"),
+        ("of-a-404", "Not Found: /none"),
+        ("of-a-500", "Internal Server Error: /"),
+        ("of-a-500", "GET / 500"),
+    ]
+
+
+def test_request_leaves_one_line_with_its_outcome(lines: list[dict[str, Any]]) -> None:
+    (line,) = [line for line in lines if line["message"] == "GET /none 404"]
+
+    assert line["method"] == "GET"
+    assert line["path"] == "/none"
+    assert line["status"] == 404
+    assert line["duration_ms"] > 0
+    assert line["client"] == "127.0.0.1"
+
+
+def test_error_keeps_its_traceback(lines: list[dict[str, Any]]) -> None:
+    (line,) = [line for line in lines if line["level"] == "ERROR"]
+
+    assert "RuntimeError: broken on purpose" in line["exception"]
+
+
+def test_query_stays_out_of_the_log(output: str) -> None:
+    assert "private" not in output
 
 
 def test_request_gets_an_id(client: Client) -> None:
@@ -31,54 +108,14 @@ def test_request_id_of_another_form_is_replaced(client: Client, given: str) -> N
     assert re.fullmatch(r"[0-9a-f]{32}", response.headers["X-Request-ID"])
 
 
-def test_request_leaves_one_line_with_its_outcome(
-    client: Client, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "config.middleware")
-
-    client.get("/no-such-page?secret=1")
-
-    record = next(r for r in caplog.records if r.name == "config.middleware")
-    line = json.loads(JsonFormatter().format(record))
-    assert line["message"] == "GET /no-such-page 404"
-    assert line["path"] == "/no-such-page"
-    assert line["status"] == 404
-    assert line["duration_ms"] > 0
-
-
 def test_line_names_the_user(
     client: Client, user: User, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "config.middleware")
+    caplog.set_level(logging.INFO, "config.logging")
 
     client.get("/")
     client.force_login(user)
     client.get("/")
 
-    lines = [r for r in caplog.records if r.name == "config.middleware"]
-    users = [line.__dict__["fields"]["user"] for line in lines]
+    users = [line.__dict__["user"] for line in caplog.records]
     assert users == [None, user.pk]
-
-
-def test_lines_of_a_request_share_its_id() -> None:
-    token = request_id.set("the-id-of-this-request")
-    record = logging.makeLogRecord({"msg": "hello"})
-
-    RequestIdFilter().filter(record)
-    request_id.reset(token)
-
-    assert json.loads(JsonFormatter().format(record))["request_id"] == (
-        "the-id-of-this-request"
-    )
-
-
-def test_exception_stays_on_one_line() -> None:
-    try:
-        _ = 1 / 0
-    except ZeroDivisionError:
-        record = logging.makeLogRecord({"msg": "broken", "exc_info": sys.exc_info()})
-
-    text = JsonFormatter().format(record)
-
-    assert "\n" not in text
-    assert "ZeroDivisionError" in json.loads(text)["exception"]

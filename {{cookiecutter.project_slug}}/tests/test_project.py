@@ -41,6 +41,28 @@ def test_production_does_not_start_without_a_variable(
     assert name in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", "development-only"),
+        ("DATABASE_URL", "postgresql://site:development-only@db/site"),
+    ],
+)
+def test_production_refuses_what_development_uses(
+    python: Python, name: str, value: str
+) -> None:
+    done = python("-c", "import config.settings", **PRODUCTION | {name: value})
+
+    assert done.returncode != 0
+    assert f"Production needs a {name}" in done.stderr
+
+
+def test_development_needs_no_variable(python: Python) -> None:
+    done = python("-c", "import config.settings", DEBUG="true")
+
+    assert done.returncode == 0, done.stderr
+
+
 def test_secret_can_come_from_a_file(python: Python, tmp_path: Path) -> None:
     secret = tmp_path / "secret_key"
     secret.write_text("from a file\n")
