@@ -37,7 +37,7 @@ class MetricsMiddleware:
         return response
 
 
-def serve() -> None:
+def serve_metrics() -> None:
     """Serve the totals of all processes on port 9100, which no proxy passes on."""
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

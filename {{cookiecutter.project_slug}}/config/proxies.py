@@ -2,20 +2,20 @@
 
 import socket
 from collections.abc import Iterable
-from contextlib import suppress
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from granian.utils.proxies import wrap_wsgi_with_proxy_headers
 
 
 class TrustedProxies:
-    """Wrap an application: requests from these proxies get the address and scheme they forward."""
+    """Give an application the address and scheme that proxies forward: networks or host names."""
 
-    def __init__(self, application: WSGIApplication, proxies: Iterable[str]) -> None:
+    def __init__(self, application: WSGIApplication, proxies: list[str]) -> None:
         self.application = application
         self.networks = [proxy for proxy in proxies if "/" in proxy]
         self.names = [proxy for proxy in proxies if "/" not in proxy]
         self.addresses: list[str] = []
+        self.wrapped: WSGIApplication
         self.wrapped = wrap_wsgi_with_proxy_headers(application, self.networks)
 
     def __call__(
@@ -27,12 +27,12 @@ class TrustedProxies:
             trusted = self.networks + addresses
             self.wrapped = wrap_wsgi_with_proxy_headers(self.application, trusted)
             self.addresses = addresses
-        response: Iterable[bytes] = self.wrapped(environ, start_response)
-        return response
+        return self.wrapped(environ, start_response)
 
 
 def addresses_of(name: str) -> list[str]:
-    """Return the addresses of a host name: none at all if it cannot be resolved."""
-    with suppress(socket.gaierror):
+    """Return the addresses of a host name, or none while it cannot be resolved."""
+    try:
         return [str(entry[4][0]) for entry in socket.getaddrinfo(name, None)]
-    return []
+    except socket.gaierror:
+        return []

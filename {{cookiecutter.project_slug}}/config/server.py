@@ -15,8 +15,8 @@ from granian.http import HTTP1Settings
 
 from config.settings import LOGGING, METRICS, env
 
-# The settings have read them; Granian gives the rest of the environment to every request, so to error mails
-SECRETS = [
+# The settings have read them, and error mails would show what is left in the environment
+SECRETS = (
     "DATABASE_URL",
     "EMAIL_URL",
     "SECRET_KEY",
@@ -24,7 +24,7 @@ SECRETS = [
     # {% if cookiecutter.background_tasks == "celery" %}
     "VALKEY_URL",
     # {% endif %}
-]
+)
 
 
 def main() -> None:
@@ -32,26 +32,24 @@ def main() -> None:
     for name in SECRETS:
         os.environ.pop(name, None)
     if METRICS:
-        # Before prometheus_client is imported: the processes count in files there
+        # Set before prometheus_client is imported: the processes count in files there
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp()
-        from config import metrics
+        from config.metrics import serve_metrics
 
-        metrics.serve()
-
-    # Imported before the fork, the application shares its memory between the processes:
-    # two take 86 MB instead of the 132 of Granian's own command
+        serve_metrics()
+    # Processes that fork share what is imported: two take 86 MB, and 132 under Granian's own command
+    multiprocessing.set_start_method("fork")
     from config.wsgi import application
 
-    multiprocessing.set_start_method("fork")
     Granian(
         "config.wsgi:application",
         address="0.0.0.0",
         interface=Interfaces.WSGI,
-        # Two at most by default: beyond that, more containers are safer than a larger one
+        # Two at most by default: for more, add containers
         workers=env.int("WEB_CONCURRENCY", 0, validate=validate.Range(min=0))
         or min(2, len(os.sched_getaffinity(0))),
         blocking_threads=env.int("WEB_THREADS", 4, validate=validate.Range(min=1)),
-        # Milliseconds: longer than proxies keep idle connections, so that none is closed under a request
+        # Milliseconds: longer than a proxy keeps an idle connection, so that it never reuses a closed one
         http1_settings=HTTP1Settings(header_read_timeout=130_000),
         respawn_failed_workers=True,
         # Seconds for the requests in progress, less than stop_grace_period

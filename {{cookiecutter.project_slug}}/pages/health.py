@@ -1,40 +1,35 @@
 """Health checks: /health/live says that the process answers, /health/ready that it can serve pages."""
 
-from collections.abc import Callable
-
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.deprecation import MiddlewareMixin
 
 
-class HealthMiddleware:
+class HealthMiddleware(MiddlewareMixin):
     """Answer health checks before any other middleware can refuse or redirect them."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-        self.migrated = False
+    migrated = False
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        match request.path:
-            case "/health/live":
-                return JsonResponse({"status": "ok"})
-            case "/health/ready":
-                problem = self.problem()
-                response = JsonResponse(
-                    {"status": problem or "ok"}, status=503 if problem else 200
-                )
-                # Django would log each 503 as an error, and mail it to ADMINS
-                response._has_been_logged = True  # type: ignore[attr-defined]
-                return response
-            case _:
-                return self.get_response(request)
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        """Return the answer to a health check, or None if the request is for a page."""
+        if request.path == "/health/live":
+            return JsonResponse({"status": "ok"})
+        if request.path != "/health/ready":
+            return None
+        problem = self.problem()
+        status = 503 if problem else 200
+        response = JsonResponse({"status": problem or "ok"}, status=status)
+        # Django would log each 503 as an error, and mail it to ADMINS
+        response._has_been_logged = True  # type: ignore[attr-defined]
+        return response
 
     def problem(self) -> str:
         """Return why this process cannot serve pages, or an empty string."""
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
-            # Nothing unapplies migrations while the site runs, so they are read until they are complete
+            # Nothing unapplies migrations while the site runs: once complete, always complete
             self.migrated = self.migrated or not unapplied_migrations()
         except Error:
             return "database unreachable"
