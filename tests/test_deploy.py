@@ -68,7 +68,7 @@ def test_image_that_needs_a_minute_takes_over(stack: Stack) -> None:
         ),
         pytest.param('RUN ["false"]', id="is not built"),
         pytest.param(
-            "RUN echo 'broken' > pages/management/commands/migrate_and_stay.py",
+            "USER root\nRUN echo broken > users/migrations/0002_broken.py\nUSER 10001",
             id="does not migrate",
         ),
     ],

@@ -84,6 +84,15 @@ def test_every_container_is_locked_down(stack: Stack) -> None:
 
 
 @each_database
+def test_nothing_of_the_development_settings_reaches_production(stack: Stack) -> None:
+    (stack.folder / ".env").read_text().index("DEBUG=true")
+
+    for service in stack.compose("ps", "--services").split():
+        names = {line.partition("=")[0] for line in stack.execute("env", service=service).split()}
+        assert not names & {"DATABASE_PASSWORD", "DEBUG", "EMAIL_URL", "HOST_UID", "SECRET_KEY"}
+
+
+@each_database
 def test_secrets_are_closed_to_others_and_stay_in_their_files(stack: Stack) -> None:
     folder = stack.folder / "secrets"
     containers = stack.compose("ps", "--all", "--quiet").split()
@@ -156,16 +165,6 @@ def test_body_over_the_limit_is_refused(stack: Stack) -> None:
     for megabytes, status in ((1, 200), (11, 413)):
         body = part + b"x" * megabytes * 1_000_000 + b"\r\n--frontier--\r\n"
         assert fetch(stack, "/accounts/login/", body, headers).status == status
-
-
-@each_server
-def test_several_may_migrate_at_once(stack: Stack) -> None:
-    stack.execute("python", "manage.py", "migrate", "users", "zero")
-
-    stack.compose("up", "--wait", "--no-recreate", "--scale", "migrate=4")
-    stack.compose("up", "--wait", "--scale", "migrate=1")
-
-    assert "[ ]" not in stack.execute("python", "manage.py", "showmigrations")
 
 
 @each_server

@@ -8,9 +8,9 @@ build: ## Build the production image
 deploy: secrets ## Build and start, or replace the running site without losing a request
 	@sh deploy/deploy.sh
 
-.PHONY: deploy-stack
-deploy-stack: secrets ## The same on a Swarm
-	@sh deploy/deploy-stack.sh
+.PHONY: rollback
+rollback: ## Go back to the image before the last deploy, without losing a request
+	@sh deploy/deploy.sh rollback
 
 # Closed to others on this machine by the folder, and yet readable for the users of the containers
 .PHONY: secrets

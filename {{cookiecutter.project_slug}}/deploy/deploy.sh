@@ -1,61 +1,88 @@
 #!/bin/sh
-# shellcheck disable=SC2086  # lists of ids, a word each
+# shellcheck disable=SC2086  # lists of containers, a word each
 #
-# Replace the site by a new image without losing a request, or keep the old one if the new one does not get healthy.
+# Replace the site by a new image without losing a request; if the new one fails, the old one serves on.
+# `deploy.sh` builds the image, `PULL=1 deploy.sh` pulls it, `deploy.sh rollback` takes the one before.
 set -eu
+cd "$(dirname "$0")/.."
 export COMPOSE_FILE="${COMPOSE_FILE:-docker-compose.prod.yml}"
-
-old=$(docker compose ps --quiet web)
-if [ -z "$old" ]; then
-    exec docker compose up --detach --build --wait
-fi
-
+project=$(docker compose config | sed -n 's/^name: "\{0,1\}\([^"]*\).*/\1/p')
 image=$(docker compose config --images web | head -n 1)
-old_image=$(docker compose images --quiet web | head -n 1)
-project=$(docker compose config | sed -n 's/^name: //p')
-replicas=$(docker compose config web | sed -n 's/^ *replicas: //p')
-new=""
 
-take_back() {
+# Print the last lines of every container that should be running and is not, or is not healthy
+show_failures() {
+    docker compose ps --all --format '{{ "{{.Name}} {{.State}}:{{.Health}}:{{.ExitCode}}" }}' |
+        grep -Ev ' (running:healthy|exited:.*:0$|created:)' | while read -r container _; do
+        printf '\n%s:\n' "$container"
+        docker logs --tail 20 "$container" 2>&1
+    done >&2
+}
+
+keep_old() {
     trap - EXIT INT TERM
-    for container in $new; do docker logs --tail 20 "$container"; done
+    show_failures
     [ -z "$new" ] || docker rm --force $new >/dev/null
     docker tag "$old_image" "$image"
-    docker compose up --detach --no-deps --wait migrate
-    echo "The new image did not get healthy; the old one serves on." >&2
+    echo "The new image failed; the old one serves on." >&2
     exit 1
 }
 
-# Whether one of the new containers is in a state, like status=exited
-any() {
-    for container in $new; do
-        [ -z "$(docker ps --all --quiet --filter "id=$container" --filter "$1")" ] || return 0
-    done
-    return 1
-}
+trap show_failures EXIT
+old=$(docker compose ps --quiet web)
+new=""
+if [ -n "$old" ]; then
+    old_image=$(docker inspect --format '{{ "{{.Image}}" }}' $old | head -n 1)
+    trap keep_old EXIT INT TERM
+fi
 
-trap take_back EXIT INT TERM
-if [ -n "${PULL:-}" ]; then docker compose pull web; else docker compose build web; fi
+if [ "${1:-}" = rollback ]; then
+    docker tag "$project:previous" "$image"
+elif [ -n "${PULL:-}" ]; then
+    docker compose pull web
+else
+    docker compose build web
+fi
+if [ -z "$old" ]; then
+    docker compose up --detach --wait
+    exit
+fi
 
-# Migrations must suit the old code too, which serves until the end
-docker compose up --detach --no-deps --wait migrate
+# The old code serves until the end, so migrations must suit it too
+docker compose run --rm --no-deps migrate
 
-# The proxy finds by its network who is there, so new containers get on it when they are healthy
-docker compose up --no-start --no-recreate --no-deps --scale "web=$(($(echo "$old" | wc -l) + replicas))" web
+# The proxy finds by its network who is there, so new containers join that when they are healthy
+count=$(echo "$old" | wc -l)
+docker compose up --no-start --no-recreate --no-deps --scale "web=$((count * 2))" web
 new=$(docker compose ps --all --quiet web | grep -vF "$old")
 for container in $new; do docker network disconnect "${project}_front" "$container"; done
 docker start $new >/dev/null
 for _ in $(seq 300); do
-    if any status=exited || any status=restarting || any health=unhealthy; then exit 1; fi
-    any health=starting || break
-    sleep 1
+    states=$(docker inspect --format '{{ "{{.State.Status}} {{.State.Health.Status}}" }}' $new)
+    case $states in
+        *exited* | *restarting* | *unhealthy*) exit 1 ;;
+        *starting*) sleep 1 ;;
+        *) break ;;
+    esac
 done
-if any health=starting; then exit 1; fi
+case $states in *starting*) exit 1 ;; esac
+
+# From standard input, because the container may still see the file as it was
+docker compose exec -T proxy caddy reload --config - --adapter caddyfile <Caddyfile
 for container in $new; do docker network connect --alias web "${project}_front" "$container"; done
-trap - EXIT INT TERM
+trap - INT TERM
+trap show_failures EXIT
 
 # The proxy looks for new addresses once a second
 sleep 2
 docker stop $old >/dev/null
 docker rm $old >/dev/null
+[ "$old_image" = "$(docker inspect --format '{{ "{{.Image}}" }}' $new | head -n 1)" ] ||
+    docker tag "$old_image" "$project:previous"
+# {% if cookiecutter.background_tasks != "none" %}
+# Compose does not notice a changed secret
+docker compose up --detach --wait --no-deps --force-recreate worker
+# {% endif %}
+# {% if cookiecutter.background_tasks == "celery" %}
+docker compose up --detach --wait --no-deps --force-recreate scheduler
+# {% endif %}
 docker compose up --detach --wait
