@@ -84,25 +84,20 @@ def remove_declined_files(answers: Answers) -> str:
 
 
 def write_env(answers: Answers) -> str:
-    """Write .env from .env.example, with new secrets and the user of the development container."""
+    """Copy .env.example to .env, with the user of the development container."""
     if Path(".env").exists():  # with --overwrite-if-exists
-        return ".env was here already, and keeps its secrets"
+        return ".env was here already, and stays as it is"
     uid, gid = container_user("docker" not in skipped_tools(answers) and engine_is_rootless())
-    values = {"HOST_UID=": f"HOST_UID={uid}", "HOST_GID=": f"HOST_GID={gid}"}
-    lines = []
-    for line in Path(".env.example").read_text(encoding="utf-8").splitlines():
-        name, mark, _ = line.partition("=change-me")
-        lines.append(f"{name}={os.urandom(32).hex()}" if mark else values.get(line, line))
-    # A file of another name first: a full disk must not leave half of the secrets
-    descriptor = os.open(".env.new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    text = Path(".env.example").read_text(encoding="utf-8")
+    for name, number in (("HOST_UID", uid), ("HOST_GID", gid)):
+        text = text.replace(f"{name}=1000", f"{name}={number}")
     try:
-        with open(descriptor, "w", encoding="utf-8", newline="\n") as env:
-            env.write("\n".join(lines) + "\n")
-        os.replace(".env.new", ".env")
+        with open(".env", "w", encoding="utf-8", newline="\n") as env:
+            env.write(text)
     except OSError as error:
-        os.remove(".env.new")
-        raise NotDone(f".env: {error.strerror}; `make env` writes it") from error
-    return f".env has new secrets; in development the container runs as {uid}:{gid}"
+        Path(".env").unlink(missing_ok=True)
+        raise NotDone(f".env: {error.strerror}; `cp .env.example .env` makes it") from error
+    return f".env: in development the container runs as {uid}:{gid}"
 
 
 def engine_is_rootless() -> bool:
@@ -164,20 +159,15 @@ def env_text() -> str:
     return Path(".env").read_text(encoding="utf-8") if Path(".env").exists() else ""
 
 
-def warn_of_clashes(answers: Answers) -> str:
-    """Tell of an image and of volumes that have this name already, from an earlier project or another."""
-    slug = answers["project_slug"]
-    found = []
-    if run("docker", "image", "ls", "--quiet", f"{slug}:latest").stdout.strip():
-        found.append(f"docker has an image {slug}:latest already, which a build replaces")
-    label = f"label=com.docker.compose.project={slug}"
+def warn_of_volumes(answers: Answers) -> str:
+    """Tell of volumes that have the name of this project already, with the data of an earlier one."""
+    name = f"{answers['project_slug']}-dev"
+    label = f"label=com.docker.compose.project={name}"
     if run("docker", "volume", "ls", "--quiet", "--filter", label).stdout.strip():
-        found.append(
-            f"docker has volumes of an earlier project {slug}, whose password this one does not know: "
+        raise Warned(
+            f"docker has volumes of an earlier project {name}, which this one would use: "
             "`docker compose down --volumes` deletes them and their data"
         )
-    if found:
-        raise Warned("; ".join(found))
     return ""
 
 
@@ -200,7 +190,7 @@ STEPS: list[tuple[Callable[[Answers], str], str]] = [
     (lock_dependencies, "uv"),
     (commit, "git"),
     (give_to_image_account, "chown"),
-    (warn_of_clashes, "docker"),
+    (warn_of_volumes, "docker"),
     (build_image, "docker"),
 ]
 

@@ -86,12 +86,24 @@ def get(port: int, path: str, **headers: str) -> Answer:
         connection.close()
 
 
+def development(project: Path) -> Stack:
+    """The development stack of a project, on any free port."""
+    return Stack(project, f"{project.name}-dev", {"WEB_PORT": "0"})
+
+
 @contextmanager
 def started(stack: Stack) -> Iterator[Stack]:
     """Start a project and wait until it is healthy; afterwards nothing of it is left on the engine."""
-    try:
+    with removed(stack):
         stack.compose("up", "--build", "--wait", "--wait-timeout", "300")
         yield stack
+
+
+@contextmanager
+def removed(stack: Stack) -> Iterator[None]:
+    """After the block, nothing of a project is left on the engine; a failure shows the end of its log."""
+    try:
+        yield
     except AssertionError as error:
         error.add_note(stack.run("docker", "compose", "logs", "--tail=50", check=False).stdout)
         raise
@@ -179,10 +191,14 @@ def link_to(name: str, page: str) -> str:
 
 def copy_of(project: Path, folder: Path, uid: int) -> Path:
     """Copy a project so that it belongs to a user, whose uid its containers take; only root can give it away."""
-    shutil.copytree(project, folder)
-    for path in (folder, *folder.rglob("*")):
+    return given(Path(shutil.copytree(project, folder)), uid)
+
+
+def given(project: Path, uid: int) -> Path:
+    """Give a project to a user, whose uid its containers take; only root can."""
+    for path in (project, *project.rglob("*")):
         os.chown(path, uid, uid)
-    env = folder / ".env"
-    lines = re.sub(r"(?m)^(HOST_[UG]ID)=.*", rf"\g<1>={uid}", env.read_text())
-    env.write_text(lines)
-    return folder
+    env = project / ".env"
+    if env.exists():
+        env.write_text(re.sub(r"(?m)^(HOST_[UG]ID)=.*", rf"\g<1>={uid}", env.read_text()))
+    return project

@@ -58,7 +58,7 @@ def stack(
     name = f"api-{variant['rest_api']}"
     folder = tmp_path_factory.mktemp("api") / name
     copy_of(rendered / name_of(variant), folder, 1000)
-    with started(Stack(folder, name, {"WEB_PORT": "0"})) as running:
+    with started(Stack(folder, name, {"COMPOSE_PROJECT_NAME": name, "WEB_PORT": "0"})) as running:
         running.execute(
             *("env", f"DJANGO_SUPERUSER_PASSWORD={PASSWORD}"),
             *("python", "manage.py", "createsuperuser", "--no-input"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli import IDENTITY, copy_of_template
-from tests.stack import Stack, started
+from tests.stack import development, started
 
 CRUFT = str(Path(sys.executable).with_name("cruft"))
 NEW_FILE = ".editorconfig"
@@ -155,7 +155,6 @@ def test_updated_project_boots(engine: None, project: Path) -> None:
     (project / "uv.lock").unlink()
     run(project, "git", "commit", "--all", "--message", "no lock")
     update(project)
-    run(project, "make", "env")
 
-    with started(Stack(project, project.name, {"WEB_PORT": "0"})) as stack:
+    with started(development(project)) as stack:
         assert stack.get("/").status == 200

@@ -1,4 +1,4 @@
-"""Development in containers, as one lives in it: edits show, dependencies arrive, projects stay apart."""
+"""Development in containers, as one lives in it: a clone starts, edits show, dependencies arrive, projects stay apart."""
 
 import os
 import re
@@ -12,23 +12,89 @@ import pytest
 
 from tests.cli import generate
 from tests.hooks import pre_gen
-from tests.matrix import CHOICES, VARIANTS, name_of
-from tests.stack import Stack, copy_of, started, wait_for
+from tests.matrix import CHOICES
+from tests.production import fetch, serving
+from tests.rendering import render
+from tests.stack import Stack, development, given, removed, started, unused_port, wait_for
 
 pytestmark = [pytest.mark.container, pytest.mark.xdist_group("development")]
 
-SQLITE = next(variant for variant in VARIANTS if variant["database"] == "sqlite")
+SHELL = ("python", "manage.py", "shell", "--command")
 
 
 @pytest.fixture(scope="module")
-def stack(
-    engine: None, rendered: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
+def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack on SQLite, the quickest one, that the tests of this file change."""
-    folder = tmp_path_factory.mktemp("development") / "dev-one"
-    copy_of(rendered / name_of(SQLITE), folder, os.getuid() or 1000)
-    with started(Stack(folder, "dev-one", {"WEB_PORT": "0"})) as running:
+    folder = tmp_path_factory.mktemp("development")
+    with started(development(render(folder, project_slug="dev-one", database="sqlite"))) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def clone(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A project as it comes out of its repository, without .env, that belongs to uid 1000."""
+    if os.getuid() not in (0, 1000):
+        pytest.skip("a clone without .env runs as uid 1000, which only root or that user can be")
+    origin = render(tmp_path_factory.mktemp("origin"), project_slug="dev-clone")
+    git = ("git", "-c", "safe.directory=*", "-c", "user.name=Ada", "-c", "user.email=ada@localhost")
+    folder = tmp_path_factory.mktemp("clone") / origin.name
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "Start"]):
+        subprocess.run([*git, "-C", origin, *command], check=True)
+    subprocess.run([*git, "clone", "-q", origin, folder], check=True)
+    stack = development(given(folder, 1000))
+    with removed(stack):
+        yield stack
+
+
+def test_clone_starts_by_docker_compose_up_alone(clone: Stack) -> None:
+    assert not (clone.folder / ".env").exists()
+
+    clone.compose("up", "--wait")
+
+    assert "<dt>PostgreSQL</dt>" in clone.get("/").text
+
+
+@pytest.mark.parametrize("target", ["check", "test", "lock"])
+def test_make_works_in_a_clone(clone: Stack, target: str) -> None:
+    clone.run("make", target)
+
+    assert {path.lstat().st_uid for path in clone.folder.rglob("*")} == {1000}
+
+
+def test_image_of_an_earlier_answer_is_not_run(engine: None, tmp_path: Path) -> None:
+    earlier, later = (
+        development(
+            render(tmp_path / api, project_slug="dev-again", database="sqlite", rest_api=api)
+        )
+        for api in ("none", "drf")
+    )
+    with removed(later):
+        earlier.compose("up", "--wait")
+        earlier.compose("down")
+
+        later.compose("up", "--wait")
+
+        assert later.get("/api/v1/openapi.json").status == 200
+
+
+def test_forgotten_f_never_touches_production(engine: None, tmp_path: Path) -> None:
+    project = render(tmp_path, project_slug="dev-beside")
+    ports = {"HTTP_PORT": str(unused_port()), "HTTPS_PORT": str(unused_port())}
+    site = Stack(project, project.name, {"COMPOSE_FILE": "docker-compose.prod.yml"} | ports)
+    beside = development(project)
+    site.run("make", "secrets")
+    with serving(site), removed(beside):
+        site.execute(*SHELL, "User.objects.create_user('ada')")
+        database = site.compose("ps", "--quiet", "db")
+
+        beside.compose("run", "--rm", "web", "python", "manage.py", "makemigrations")
+        beside.compose("up", "--wait")
+        beside.execute(*SHELL, "User.objects.create_user('bob')")
+        beside.compose("down", "--volumes")
+
+        assert site.compose("ps", "--quiet", "db") == database
+        assert site.execute(*SHELL, "print(*User.objects.all())").splitlines()[-1] == "ada"
+        assert fetch(site, "/accounts/login/").status == 200
 
 
 def eventually(
@@ -75,7 +141,7 @@ def test_new_dependency_is_there_after_a_build_with_the_volumes_kept(stack: Stac
         stack.folder / "pyproject.toml", "dependencies = [", 'dependencies = [\n    "tinycss2",'
     )
 
-    stack.compose("up", "--build", "--wait")
+    stack.compose("up", "--wait")
 
     assert stack.execute("python", "-c", "import tinycss2; print('here')") == "here\n"
     assert stack.get("/media/kept.txt").text == "kept\n"
@@ -86,11 +152,11 @@ def test_make_lock_pins_the_new_dependency(stack: Stack) -> None:
 
     lock = stack.folder / "uv.lock"
     assert 'name = "tinycss2"' in lock.read_text()
-    assert lock.stat().st_uid == (os.getuid() or 1000)
+    assert lock.stat().st_uid == stack.folder.stat().st_uid
 
 
 def test_watch_rebuilds_when_a_dependency_is_added(stack: Stack) -> None:
-    command = ["docker", "compose", "up", "--watch", "--build"]
+    command = ["docker", "compose", "up", "--watch"]
     environment = os.environ | stack.environment
     log = (stack.folder.parent / "watch.log").open("w+")
     with subprocess.Popen(
@@ -120,9 +186,9 @@ def wait_for_text(file: Path, text: str, seconds: int = 120) -> None:
 
 
 def test_two_projects_run_side_by_side(stack: Stack) -> None:
-    folder = copy_of(stack.folder, stack.folder.parent / "dev-two", os.getuid() or 1000)
+    project = render(stack.folder.parent, project_slug="dev-two", database="sqlite")
 
-    with started(Stack(folder, "dev-two", {"WEB_PORT": "0"})) as other:
+    with started(development(project)) as other:
         other.execute("sh", "-c", "echo two > /data/media/two.txt")
 
         assert other.port() != stack.port()

@@ -5,12 +5,12 @@ import os
 import re
 from collections.abc import Iterator
 from html import escape
-from pathlib import Path
 
 import pytest
 
-from tests.matrix import ANSWERS, COVERING, NAME, id_of, name_of
-from tests.stack import Stack, copy_of, get, link_to, production, started
+from tests.matrix import ANSWERS, COVERING, NAME, id_of, name_of, wrapped
+from tests.rendering import render
+from tests.stack import Stack, development, get, given, link_to, production, started
 
 UIDS = (1000, 1001, 4242)
 
@@ -50,13 +50,13 @@ def variant(request: pytest.FixtureRequest) -> Variant:
 
 @pytest.fixture(scope="module")
 def stack(
-    engine: None, variant: Variant, rendered: Path, tmp_path_factory: pytest.TempPathFactory
+    engine: None, variant: Variant, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
     """The development stack of a variant, up and healthy."""
     answers, uid = variant
-    name = name_of(answers)
-    folder = copy_of(rendered / name, tmp_path_factory.mktemp("stack") / name, uid)
-    with started(Stack(folder, name, {"WEB_PORT": "0"})) as running:
+    names = {"project_slug": name_of(answers), "project_name": wrapped(NAME)}
+    project = render(tmp_path_factory.mktemp("stack"), **names, **answers)
+    with started(development(given(project, uid))) as running:
         yield running
 
 

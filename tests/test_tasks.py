@@ -286,7 +286,7 @@ def test_worker_of_development_runs_the_edited_source(
     copy_of(rendered / name_of(variant_of(tasks, "sqlite")), folder, os.getuid() or 1000)
     add_probe(folder)
     enqueue = "from probe.tasks import mark; mark.enqueue(name='{}')"
-    with started(Stack(folder, name, {"WEB_PORT": "0"})) as stack:
+    with started(Stack(folder, name, {"COMPOSE_PROJECT_NAME": name, "WEB_PORT": "0"})) as stack:
 
         def ran(task: str, name: str) -> bool:
             stack.execute("python", "manage.py", "shell", "-c", enqueue.format(task))
