@@ -83,6 +83,7 @@ def test_forgotten_f_never_touches_production(engine: None, tmp_path: Path) -> N
     site = Stack(project, project.name, {"COMPOSE_FILE": "docker-compose.prod.yml"} | ports)
     beside = development(project)
     site.run("make", "secrets")
+    given(project, project.stat().st_uid)
     with serving(site), removed(beside):
         site.execute(*SHELL, "User.objects.create_user('ada')")
         database = site.compose("ps", "--quiet", "db")
