@@ -223,21 +223,21 @@ def test_context_holds_the_source_and_nothing_else(stack: Stack, tmp_path: Path)
 
 
 def test_base_image_and_index_can_come_from_a_mirror(stack: Stack) -> None:
-    other = "python:3.13-slim-bookworm"
-    stack.run("docker", "tag", other, "mirror.example/python:mine")
-    build = ("docker", "build", "--target=base", "--tag=dev-mirror", ".")
+    mirror = {"BASE_IMAGE": "mirror.example/python:mine"}
+    mirrored = Stack(stack.folder, stack.name, stack.environment | mirror)
+    release = ("run", "--rm", "--no-deps", "web", "cat", "/etc/os-release")
+    stack.run("docker", "tag", "python:3.13-slim-bookworm", mirror["BASE_IMAGE"])
     try:
-        stack.run(*build, "--build-arg=BASE_IMAGE=mirror.example/python:mine")
-        release = stack.run("docker", "run", "--rm", "dev-mirror", "cat", "/etc/os-release").stdout
-        wrong = stack.run(
-            *("docker", "build", "--no-cache-filter=dependencies", "--target=dependencies"),
-            *("--build-arg=UV_DEFAULT_INDEX=http://127.0.0.1:9/simple", "."),
-            check=False,
-        )
+        assert "bookworm" in mirrored.compose(*release)
+        assert "trixie" in stack.compose(*release)
     finally:
-        stack.run("docker", "rmi", "--force", "dev-mirror", "mirror.example/python:mine")
+        stack.run("docker", "rmi", "--force", mirror["BASE_IMAGE"])
 
-    assert "bookworm" in release
+    wrong = stack.run(
+        *("docker", "build", "--no-cache-filter=dependencies", "--target=dependencies"),
+        *("--build-arg=UV_DEFAULT_INDEX=http://127.0.0.1:9/simple", "."),
+        check=False,
+    )
     assert wrong.returncode != 0
     assert "127.0.0.1:9" in wrong.stdout
 

@@ -2,8 +2,6 @@
 
 import os
 import pty
-import re
-import stat
 import subprocess
 from pathlib import Path
 
@@ -58,42 +56,13 @@ def test_refusal_is_an_error_of_cookiecutter(bake: Bake) -> None:
         bake(nonroot_user="root")
 
 
-def test_env_holds_secrets_of_its_own(bake: Bake) -> None:
-    first, second = (bake() / ".env" for _ in range(2))
-
-    secrets = [
-        re.findall(r"=([0-9a-f]{64})$", env.read_text(), re.MULTILINE) for env in (first, second)
-    ]
-    assert len(set(secrets[0] + secrets[1])) == 4
-    assert stat.S_IMODE(first.stat().st_mode) == 0o600
-
-
-def test_env_has_the_variables_of_the_example(bake: Bake) -> None:
+def test_env_is_the_example_but_for_the_user(bake: Bake) -> None:
     project = bake()
 
-    names = [
-        re.findall(r"^(?:# )?[A-Z_]+(?==)", (project / name).read_text(), re.MULTILINE)
-        for name in (".env", ".env.example")
-    ]
-    assert names[0] == names[1]
-    assert "=change-me" not in (project / ".env").read_text()
-
-
-def test_make_env_does_the_same_for_a_colleague(bake: Bake) -> None:
-    project = bake()
-    by_hook = (project / ".env").read_text()
-    (project / ".env").unlink()
-
-    for _ in range(2):  # the second time keeps the secrets
-        subprocess.run(["make", "env"], check=True, cwd=project)
-        by_make = (project / ".env").read_text()
-
-    def without_values(text: str) -> str:
-        return re.sub(r"=([0-9a-f]{64}|\d*)$", "=", text, flags=re.MULTILINE)
-
-    assert without_values(by_make) == without_values(by_hook)
-    assert len(set(re.findall(r"=([0-9a-f]{64})$", by_make, re.MULTILINE))) == 2
-    assert stat.S_IMODE((project / ".env").stat().st_mode) == 0o600
+    env, example = ((project / name).read_text().split("\n") for name in (".env", ".env.example"))
+    user = {"HOST_UID=1000", "HOST_GID=1000"}
+    assert user <= set(example)
+    assert {old for old, new in zip(example, env, strict=True) if old != new} <= user
 
 
 @pytest.mark.parametrize(
@@ -125,16 +94,6 @@ def test_rootless_engine_maps_root_to_the_host_user(tmp_path: Path, commands: Pa
     generate(tmp_path, path=commands)
 
     assert "\nHOST_UID=0\nHOST_GID=0\n" in (tmp_path / "my-django-site/.env").read_text()
-
-
-def test_make_env_knows_a_rootless_engine(bake: Bake, commands: Path) -> None:
-    stand_in(commands, "docker", "echo ' rootless'")
-    project = bake()
-
-    path = f"{commands}:{os.environ['PATH']}"
-    subprocess.run(["make", "env"], check=True, cwd=project, env=os.environ | {"PATH": path})
-
-    assert "\nHOST_UID=0\nHOST_GID=0\n" in (project / ".env").read_text()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
