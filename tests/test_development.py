@@ -116,6 +116,10 @@ def replace(file: Path, old: str, new: str) -> None:
     file.write_text(source.replace(old, new))
 
 
+def depend_on(package: str, folder: Path) -> None:
+    replace(folder / "pyproject.toml", "dependencies = [", f'dependencies = [\n    "{package}",')
+
+
 def test_edited_python_shows_without_a_restart(stack: Stack) -> None:
     replace(stack.folder / "config/settings.py", 'PROJECT_NAME = "', 'PROJECT_NAME = "Edited ')
 
@@ -138,9 +142,7 @@ def test_uploaded_files_go_to_the_volume_and_are_served(stack: Stack) -> None:
 
 def test_new_dependency_is_there_after_a_build_with_the_volumes_kept(stack: Stack) -> None:
     stack.execute("sh", "-c", "echo kept > /data/media/kept.txt")
-    replace(
-        stack.folder / "pyproject.toml", "dependencies = [", 'dependencies = [\n    "tinycss2",'
-    )
+    depend_on("tinycss2", stack.folder)
 
     stack.compose("up", "--wait")
 
@@ -165,7 +167,7 @@ def test_watch_rebuilds_when_a_dependency_is_added(stack: Stack) -> None:
     ) as watching:
         try:
             wait_for_text(Path(log.name), "Watch enabled")
-            replace(stack.folder / "pyproject.toml", '"tinycss2",', '"tinycss2",\n    "iso8601",')
+            depend_on("iso8601", stack.folder)
             wait_for_text(Path(log.name), "Rebuilding service")
             deadline = time.monotonic() + 120
             probe = ("docker", "compose", "exec", "-T", "web", "python", "-c", "import iso8601")
@@ -245,7 +247,7 @@ def test_base_image_and_index_can_come_from_a_mirror(stack: Stack) -> None:
 def test_stale_lock_stops_the_production_build(stack: Stack, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     shutil.copytree(stack.folder, folder, symlinks=True)
-    replace(folder / "pyproject.toml", '"tinycss2",', '"tinycss2",\n    "webencodings",')
+    depend_on("webencodings", folder)
 
     done = stack.run("docker", "build", "--target=dependencies", str(folder), check=False)
 

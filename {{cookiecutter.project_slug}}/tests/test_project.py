@@ -89,12 +89,12 @@ def test_email_is_sent_as_the_url_says(python: Python) -> None:
 
 def test_every_variable_is_explained_once() -> None:
     sources = [*BASE_DIR.glob("config/*.py"), *BASE_DIR.glob("*.py")]
-    sources += BASE_DIR.glob("docker-compose*.yml")
+    sources += [*BASE_DIR.glob("docker-compose*.yml"), *BASE_DIR.glob("deploy/*/*.yml")]
     used = set()
     for source in sources:
         used |= set(
             re.findall(
-                r"""env\.\w+\(\s*"(\w+)"|environ\.get\("(\w+)"|\$\{([A-Z_]+)""",
+                r"""env\.\w+\(\s*"(\w+)"|environ\.get\("(\w+)"|\$\{([A-Z_]+)\b""",
                 source.read_text(),
             )
         )
