@@ -27,6 +27,11 @@ SECRETS = (
 )
 
 
+PROCESSES = env.int("WEB_CONCURRENCY", 0, validate=validate.Range(min=0))
+
+THREADS = env.int("WEB_THREADS", 4, validate=validate.Range(min=1))
+
+
 def main() -> None:
     """Serve until SIGTERM, then finish the requests in progress."""
     for name in SECRETS:
@@ -46,9 +51,8 @@ def main() -> None:
         address="0.0.0.0",
         interface=Interfaces.WSGI,
         # Two at most by default: for more, add containers
-        workers=env.int("WEB_CONCURRENCY", 0, validate=validate.Range(min=0))
-        or min(2, len(os.sched_getaffinity(0))),
-        blocking_threads=env.int("WEB_THREADS", 4, validate=validate.Range(min=1)),
+        workers=PROCESSES or min(2, len(os.sched_getaffinity(0))),
+        blocking_threads=THREADS,
         # Milliseconds: longer than a proxy keeps an idle connection, so that it never reuses a closed one
         http1_settings=HTTP1Settings(header_read_timeout=130_000),
         respawn_failed_workers=True,
