@@ -58,7 +58,10 @@ def stack(
     name = f"api-{variant['rest_api']}"
     folder = tmp_path_factory.mktemp("api") / name
     copy_of(rendered / name_of(variant), folder, 1000)
-    with started(Stack(folder, name, {"COMPOSE_PROJECT_NAME": name, "WEB_PORT": "0"})) as running:
+    environment = {"COMPOSE_PROJECT_NAME": name, "WEB_PORT": "0"}
+    # Production refuses the default one
+    environment["DATABASE_PASSWORD"] = "another-password"
+    with started(Stack(folder, name, environment)) as running:
         running.execute(
             *("env", f"DJANGO_SUPERUSER_PASSWORD={PASSWORD}"),
             *("python", "manage.py", "createsuperuser", "--no-input"),

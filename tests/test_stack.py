@@ -56,7 +56,10 @@ def stack(
     answers, uid = variant
     names = {"project_slug": name_of(answers), "project_name": wrapped(NAME)}
     project = render(tmp_path_factory.mktemp("stack"), **names, **answers)
-    with started(development(given(project, uid))) as running:
+    stack = development(given(project, uid))
+    # Production refuses the default one
+    stack.environment["DATABASE_PASSWORD"] = "another-password"
+    with started(stack) as running:
         yield running
 
 
