@@ -30,5 +30,5 @@ test: lint ## Render, check, build and boot everything
 		$(BIN)/python -m pytest -m swarm
 
 .PHONY: bench
-bench: .venv/ready ## Measure the default project on this machine; ARGUMENTS="--rounds 3 --json FILE" and more: --help
+bench: .venv/ready ## Measure the default project on this machine; ARGUMENTS=--help lists the options
 	@$(BIN)/python -m tools.bench $(ARGUMENTS)

@@ -1,1 +1,1 @@
-"""Measure the default project against two baselines that are made here, on the Docker engine at hand."""
+"""Measure the default project beside the same project with the Dockerfile of most tutorials."""

@@ -1,91 +1,155 @@
 """Run the benchmark: `make bench`, or `make bench ARGUMENTS="--only start --rounds 3"`."""
 
 import argparse
-import json
 import os
+import secrets
+import shutil
 import signal
 import sys
 import tempfile
 from pathlib import Path
+from statistics import median
 
-from tools.bench.engine import Engine, Failed
-from tools.bench.load import GET_WRK, wrk_is_here
-from tools.bench.report import Result, others, table
-from tools.bench.rows import LOADED, ROWS
-from tools.bench.subjects import READY, Bench
+from tools.bench.rows import ROWS
+from tools.bench.sides import HERE, PACKAGES, TEMPLATE, Failed, Side, book, clean, rendered, run
 from tools.demo import engine_answers
+from tools.interpreter import supported_python
+
+# Label of a row → name of a side → one value for each round
+Table = dict[str, dict[str, list[float]]]
 
 
 def arguments(given: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds, each measures every side")
-    parser.add_argument("--seconds", type=float, default=5, help="length of a load")
+    parser.add_argument(
+        "--template",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="measure another checkout of the template beside this one",
+    )
     parser.add_argument(
         "--only", action="append", choices=ROWS, metavar="ROW", help=", ".join(ROWS)
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every value")
     parser.add_argument(
-        "--image",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="measure another image too: it listens on port 8000, and takes the project's variables",
+        *("--rounds", "-n"), type=int, default=3, choices=range(1, len(PACKAGES) + 1), metavar="N"
     )
-    parser.add_argument("--image-env", default="", metavar="FILE", help="more variables for it")
-    parser.add_argument("--image-ready", default=READY, metavar="PATH", help="answers 200 when up")
+    parser.add_argument("--seconds", type=int, default=5, metavar="N", help="length of a load")
     return parser.parse_args(given)
 
 
-def machine() -> dict[str, int]:
-    """What the numbers depend on most."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"cores": os.cpu_count() or 1, "memory_gb": round(memory / 1e9)}
+def missing(rows: list[str]) -> list[str]:
+    """The programs that rows need and that are not here."""
+    tools = {"curl", *(ROWS[row].tool for row in rows)}
+    return sorted(tool for tool in tools if not shutil.which(tool))
 
 
-def measured(bench: Bench, rows: list[str]) -> list[Result]:
-    """The results of the rows; one that fails says so and does not keep the others from being measured."""
-    results = []
-    for row in rows:
-        print(f"{row} …", flush=True)
-        try:
-            results += ROWS[row](bench)
-        except Failed as error:
-            print(f"{row} failed: {error}", file=sys.stderr, flush=True)
-            results.append(Result(row, "", "", notes=["failed"]))
-    return results
+def set_environment(prefix: str, folder: str, seconds: int) -> None:
+    """Set what every command finds in its environment; the server has CPU 0, if there are more, for itself."""
+    cpus = int(run("docker", "info", "--format", "{" + "{.NCPU}" + "}"))
+    others = f"1-{cpus - 1}" if cpus > 1 else ""
+    os.environ |= {
+        "BENCH": prefix,
+        "COMPOSE_FILE": os.pathsep.join(["docker-compose.yml", f"{HERE}/compose.yaml"]),
+        "DURATION": str(seconds),
+        "OTHER_CPUS": others,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PIN": f"taskset --cpu-list {others}" if others and shutil.which("taskset") else "",
+        "SERVER_CPU": "0" if others else "",
+        "TEMPLATE_SKIP": "git,uv,docker",
+        # What Cookiecutter and uv leave behind goes with the folder
+        "TMPDIR": folder,
+        "UV_PYTHON": supported_python() or "",
+        "WEB_PORT": "0",
+    }
+
+
+def sides_of(templates: list[Path], folder: Path, prefix: str) -> list[Side]:
+    """Make what is compared: this template, the book around the same project, and other templates."""
+    ours = rendered("template", TEMPLATE, folder / f"{prefix}-0")
+    sides = [ours, book(ours, folder / f"{prefix}-1")]
+    for number, other in enumerate(templates, start=2):
+        sides.append(rendered(str(other), other.resolve(), folder / f"{prefix}-{number}"))
+    return sides
+
+
+def three_digits(value: float) -> str:
+    """The value with three significant digits, or all those before the point."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def ratio(ours: list[float], theirs: list[float]) -> str:
+    """How many times a value of ours is theirs: the median of all rounds, then the lowest and the highest."""
+    ratios = [our / their for our, their in zip(ours, theirs, strict=True)]
+    middle, lowest, highest = map(three_digits, (median(ratios), min(ratios), max(ratios)))
+    return f"{middle} ({lowest}–{highest})"
+
+
+def table(values: Table, labels: dict[str, str]) -> str:
+    """The values as a Markdown table; `labels` are those of the sides by name, ours first."""
+    ours, *others = labels
+    heading = ["", labels[ours]]
+    for other in others:
+        heading += [labels[other], f"{labels[ours]} ÷ {labels[other]}"]
+    lines = [heading, ["---"] * len(heading)]
+    for row, found in values.items():
+        cells = [row, three_digits(median(found[ours]))]
+        for other in others:
+            theirs = found.get(other)
+            cells += (
+                [three_digits(median(theirs)), ratio(found[ours], theirs)] if theirs else ["", ""]
+            )
+        lines.append(cells)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def measured(row: str, sides: list[Side], rounds: int) -> Table:
+    """Measure a row; raise Failed if that does not go through on every side."""
+    values: Table = {}
+    for number in range(rounds):
+        print(f"{row}, round {number + 1}", flush=True)
+        for label, found in ROWS[row](sides, number).items():
+            for side, value in found.items():
+                values.setdefault(label, {}).setdefault(side, []).append(value)
+    return values
 
 
 def main(given: list[str]) -> int:
     """Measure, print the table, and leave nothing on the engine; return the exit status."""
     chosen = arguments(given)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    rows = [row for row in ROWS if row in (chosen.only or ROWS)]
     if not engine_answers():
         print("No Docker engine answers: the benchmark needs one.")
         return 1
-    rows = chosen.only or list(ROWS)
-    if not wrk_is_here() and set(rows) & set(LOADED):
-        rows = [row for row in rows if row not in LOADED]
-        print(f"{GET_WRK}. Left out: {', '.join(LOADED)}.")
-    engine = Engine()
+    if tools := missing(rows):
+        print(f"Missing: {', '.join(tools)}. They are packages of Debian, Ubuntu and Homebrew.")
+        return 1
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    prefix = f"bench-{secrets.token_hex(4)}"
+    print(f"What is made has names with {prefix}, and is removed at the end.", flush=True)
+    values: Table = {}
+    failed = False
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(
-            *(engine, Path(folder), chosen.rounds, chosen.seconds),
-            *(chosen.image, chosen.image_env, chosen.image_ready),
-        )
+        set_environment(prefix, folder, chosen.seconds)
         try:
-            results = measured(bench, rows)
+            sides = sides_of(chosen.template, Path(folder), prefix)
+            for row in rows:
+                try:
+                    values |= measured(row, sides, chosen.rounds)
+                except Failed as error:
+                    failed = True
+                    print(f"{row}: {error}", file=sys.stderr, flush=True)
         except KeyboardInterrupt:
-            print("\nStopped, and everything is removed.")
             return 130
+        except Failed as error:
+            print(error, file=sys.stderr)
+            return 1
         finally:
-            engine.clean()
-    print(f"\n{table(results)}\n\n{others(results)}")
-    if chosen.json:
-        report = {"machine": machine(), "rounds": chosen.rounds}
-        rows_found = [result.as_json() for result in results]
-        chosen.json.write_text(json.dumps(report | {"rows": rows_found}, indent=2) + "\n")
-    return 1 if any("failed" in result.notes for result in results) else 0
+            clean(prefix)
+    print("\n" + table(values, {side.name: side.label for side in sides}))
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
