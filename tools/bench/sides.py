@@ -14,6 +14,11 @@ TEMPLATE = HERE.parent.parent
 
 TIME_LIMIT = 900  # seconds, for any single command
 
+REQUIREMENTS = """\
+uv add --no-sync --group production gunicorn
+uv export --no-default-groups --group production --no-hashes --no-emit-project --output-file requirements.txt
+"""
+
 # As most tutorials have it: a single stage, and a server with its defaults
 BOOK = """\
 FROM {base}
@@ -28,15 +33,6 @@ RUN SECRET_KEY=unused ALLOWED_HOSTS=unused DATABASE_URL=sqlite://:memory: EMAIL_
 EXPOSE 8000
 CMD ["gunicorn", "--bind", "0.0.0.0:8000", "config.wsgi"]
 """
-
-REQUIREMENTS = (
-    "uv export --quiet --no-default-groups --group production --no-hashes --no-emit-project"
-    " --output-file requirements.txt"
-)
-
-
-# Small, without dependencies of their own: each round adds another one
-PACKAGES = ("toolz", "iso8601", "inflection", "tomli-w", "pytz", "colorama", "attrs", "zipp")
 
 
 class Failed(Exception):
@@ -93,7 +89,6 @@ class Side:
             "BASE": self.base(),
             # Keeps a build from taking a layer of an earlier run or round
             "STAMP": f"{self.name}-{number}",
-            "PACKAGE": PACKAGES[number],
         }
         exports = " ".join(f"{name}={shlex.quote(str(v))}" for name, v in variables.items())
         return f"set -e\ncd {shlex.quote(str(self.folder))}\nexport {exports}\n{text}"
@@ -119,7 +114,7 @@ def book(of: Side, folder: Path) -> Side:
     shutil.copytree(of.folder, folder, symlinks=True)
     side = Side("book", of.template, folder)
     (folder / "Dockerfile").write_text(BOOK.format(base=side.base()), encoding="utf-8")
-    side.run(f"uv add --no-sync --group production gunicorn\n{REQUIREMENTS}")
+    side.run(REQUIREMENTS)
     return side
 
 
