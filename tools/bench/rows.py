@@ -24,16 +24,15 @@ def create(service: str) -> str:
     return f"""{BUILD}
 docker compose up --detach --wait db
 docker compose run --rm {service} python manage.py migrate
-docker compose create --no-build --force-recreate {service}"""
+docker compose create --no-build {service}"""
 
 
 def until_answer(service: str, path: str, text: str = ".") -> str:
     """Commands that wait until a page of a running container has a text, and leave its $address."""
     return f"""address=$(docker port $NAME-{service}-1 8000)
-attempts=3000
+deadline=$(($(date +%s) + 90))
 until curl --silent --fail --max-time 10 {HEADER} "http://$address{path}" | grep --quiet "{text}"; do
-  attempts=$((attempts - 1))
-  [ $attempts -gt 0 ] || {{ docker logs --tail 30 $NAME-{service}-1; exit 1; }}
+  [ "$(date +%s)" -lt $deadline ] || {{ docker logs --tail 30 $NAME-{service}-1; exit 1; }}
   sleep 0.01
 done"""
 
