@@ -12,10 +12,10 @@ Found = dict[str, dict[str, float]]
 BUILD = "docker build --label bench=$BENCH --tag $NAME ."
 DEVELOPMENT = "docker compose up --build --detach --wait"
 # One side's containers never run while another is measured
-STOP = "docker ps --quiet --filter name=$BENCH | xargs -r docker stop --time 1"
+STOP = "docker ps --quiet --filter name=$BENCH | xargs -r docker stop -t 1"
 # As the proxy in front would ask; production redirects the rest
-HEADER = "--header 'X-Forwarded-Proto: https'"
-WRK = f"$PIN wrk --connections=16 --threads=1 --timeout=30s {HEADER}"
+HEADERS = "--header 'X-Forwarded-For: 203.0.113.7' --header 'X-Forwarded-Proto: https'"
+WRK = f"$PIN wrk --connections=16 --threads=1 --timeout=30s {HEADERS}"
 MEASURE = f"{WRK} --duration=${{DURATION}}s --script='{HERE}/wrk.lua'"
 
 
@@ -31,7 +31,7 @@ def until_answer(service: str, path: str, text: str = ".") -> str:
     """Commands that wait until a page of a running container has a text, and leave its $address."""
     return f"""address=$(docker port $NAME-{service}-1 8000)
 deadline=$(($(date +%s) + 90))
-until curl --silent --fail --max-time 10 {HEADER} "http://$address{path}" | grep --quiet "{text}"; do
+until curl --silent --fail --max-time 10 {HEADERS} "http://$address{path}" | grep --quiet "{text}"; do
   [ "$(date +%s)" -lt $deadline ] || {{ docker logs --tail 30 $NAME-{service}-1; exit 1; }}
   sleep 0.01
 done"""
@@ -153,7 +153,7 @@ docker start $NAME-pinned-1
         f"""{create("server")}
 docker start $NAME-server-1
 {until_answer("server", "/health/ready")}
-curl --silent --output /dev/null {HEADER} "http://$address/accounts/login/?[1-50]"
+curl --silent --output /dev/null {HEADERS} "http://$address/accounts/login/?[1-50]"
 sleep 2
 docker stats --no-stream --format '{{{{.MemUsage}}}}' $NAME-server-1""",
         memory,
