@@ -31,7 +31,7 @@ FILES = {
     "probe/tasks.py": """
         import time
 
-        from django.tasks import task
+        {import_task}
 
         from probe.models import Run
 
@@ -42,28 +42,30 @@ FILES = {
                 Run.objects.create(name=f"{name} begins")
                 time.sleep(seconds)
             Run.objects.create(name=name)
+
+
+        enqueue = mark.{enqueue}
         """,
     "probe/urls.py": """
         from collections import Counter
 
-        from django.db import transaction
+        from django.db import connection, transaction
         from django.http import JsonResponse
         from django.urls import path
 
-        from background.queue import enqueue_after_commit
         from probe.models import Run
-        from probe.tasks import mark
+        from probe.tasks import enqueue
 
 
         def many(request, count):
             with transaction.atomic():
                 for number in range(count):
-                    enqueue_after_commit(mark, name=str(number))
+                    enqueue(name=str(number))
             return JsonResponse({})
 
 
         def one(request, name, seconds):
-            enqueue_after_commit(mark, name=name, seconds=seconds)
+            enqueue(name=name, seconds=seconds)
             return JsonResponse({})
 
 
@@ -71,34 +73,49 @@ FILES = {
             return JsonResponse(Counter(Run.objects.values_list("name", flat=True)))
 
 
+        def execute(request):
+            with connection.cursor() as cursor:
+                cursor.execute(request.GET["statement"])
+            return JsonResponse({})
+
+
         urlpatterns = [
             path("many/<int:count>", many),
             path("one/<str:name>/<int:seconds>", one),
             path("runs", runs),
+            path("execute", execute),
         ]
         """,
 }
 
+# How each answer marks a task, and how it enqueues one
+TASKS = {
+    "database": {"import_task": "from django.tasks import task", "enqueue": "enqueue"},
+    "celery": {"import_task": "from celery import shared_task as task", "enqueue": "delay_on_commit"},
+}
+
 # What would make a test wait for minutes
 SHORTER = {
-    "GRACE = 25": "GRACE = 3",
+    "SHUTDOWN_TIMEOUT = 25": "SHUTDOWN_TIMEOUT = 3",
     "\nTIME_LIMIT = 240": "\nTIME_LIMIT = 10",
     "seconds=TIME_LIMIT + 60": "seconds=TIME_LIMIT + 5",
+    "time.sleep(60)": "time.sleep(5)",
     '"visibility_timeout": 600': '"visibility_timeout": 10',
     '"schedule": 3600': '"schedule": 5',
 }
 
 
-def add_probe(project: Path) -> None:
-    """Add the probe to a project, and shorten its times."""
+def add_probe(project: Path, tasks: str) -> None:
+    """Add the probe to a project with this answer to background_tasks, and shorten its times."""
     for name, text in FILES.items():
+        for placeholder, value in TASKS[tasks].items():
+            text = text.replace(f"{{{placeholder}}}", value)
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(textwrap.dedent(text).lstrip())
     replace(project / "config/settings.py", '    "pages",\n', '    "pages",\n    "probe",\n')
     home = '    path("", include("pages.urls")),\n'
     replace(project / "config/urls.py", home, home + '    path("probe/", include("probe.urls")),\n')
-    sources = [*project.glob("config/*.py"), *project.glob("*/management/commands/*.py")]
-    for source in sources:
+    for source in [*project.glob("config/*.py"), *project.glob("background/**/*.py")]:
         text = source.read_text()
         for old, new in SHORTER.items():
             text = text.replace(old, new)

@@ -109,7 +109,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     # {% if cookiecutter.background_tasks != "none" %}
-    "background.queue.QueueAwayMiddleware",
+    "background.middleware.ServiceUnavailableMiddleware",
     # {% endif %}
 ]
 
@@ -272,22 +272,13 @@ TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 
 # {% endif %}
 # {% if cookiecutter.background_tasks == "celery" %}
-# Background tasks, and the cache: both in Valkey; without it, DEBUG runs tasks at once
-# https://docs.djangoproject.com/en/6.1/topics/tasks/
+# Background tasks and the cache, both in Valkey; while DEBUG is on, tasks run at once without it
 # https://docs.celeryq.dev/en/stable/userguide/configuration.html
 
 VALKEY_URL = env.str("VALKEY_URL", "" if DEBUG else "redis://cache:6379")
 
-# Seconds after which a page gives up a server that is away
+# Seconds after which a page no longer waits for the server
 VALKEY_TIMEOUTS = {"socket_connect_timeout": 1, "socket_timeout": 1}
-
-TASKS = {
-    "default": {
-        "BACKEND": "config.celery.CeleryBackend"
-        if VALKEY_URL
-        else "django.tasks.backends.immediate.ImmediateBackend"
-    }
-}
 
 if VALKEY_URL:
     CACHES = {
@@ -300,23 +291,18 @@ if VALKEY_URL:
 
 CELERY_BROKER_URL = f"{VALKEY_URL}/0"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# A task whose worker was killed is handed out again after the timeout: longer than any task may take
+# The task of a killed worker runs again after this time: longer than any task may take
 CELERY_BROKER_TRANSPORT_OPTIONS = VALKEY_TIMEOUTS | {"visibility_timeout": 600}
+CELERY_TASK_ALWAYS_EAGER = not VALKEY_URL
 CELERY_TASK_TIME_LIMIT = 240
-CELERY_TASK_SOFT_TIME_LIMIT = 230
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
-CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.2}
-CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
-CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", 2)
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 
 CELERY_BEAT_SCHEDULER = "config.celery.Scheduler"
-CELERY_BEAT_MAX_LOOP_INTERVAL = 30
 # Seconds, or a crontab() of celery.schedules
 CELERY_BEAT_SCHEDULE = {
     "clear sessions": {"task": "config.celery.clear_sessions", "schedule": 3600},

@@ -12,6 +12,9 @@ import pytest
 from django.conf import settings as project_settings
 from pytest_django import Settings
 
+# {% if cookiecutter.background_tasks == "celery" %}
+from config.celery import app
+# {% endif %}
 from users.models import User
 
 PASSWORD = "a long enough passphrase"
@@ -42,12 +45,20 @@ def test_settings(settings: Settings, tmp_path: Path) -> None:
     }
 
 
-# {% if cookiecutter.background_tasks != "none" %}
+# {% if cookiecutter.background_tasks == "database" %}
 @pytest.fixture(autouse=True)
-def tasks_run_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test needs a worker or a broker, nor the end of its transaction, which never comes."""
+def immediate_tasks(settings: Settings) -> None:
+    """Tasks run at once: no test needs a worker."""
     backend = "django.tasks.backends.immediate.ImmediateBackend"
     settings.TASKS = {"default": {"BACKEND": backend}}
+
+
+# {% endif %}
+# {% if cookiecutter.background_tasks == "celery" %}
+@pytest.fixture(autouse=True)
+def eager_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks run at once: no test needs a broker, nor the end of its transaction, which never comes."""
+    monkeypatch.setitem(app.conf, "task_always_eager", True)
     monkeypatch.setattr("django.db.transaction.on_commit", lambda call: call())
 
 

@@ -1,93 +1,101 @@
-"""Celery takes Django's tasks, tells when its broker is away, and is set up to lose nothing."""
+"""Tasks go to Celery after the commit and are retried; its worker and scheduler show that they are alive."""
 
 import logging
 import signal
+import smtplib
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-from celery.signals import worker_shutting_down
+from celery.signals import after_task_publish, setup_logging, worker_shutting_down
 from django.contrib.sessions.models import Session
-from django.core.exceptions import SuspiciousOperation
 from django.core.mail import EmailMessage
+from django.db import transaction
+from django.test import Client
 from django.utils import timezone
 from kombu.exceptions import OperationalError
-from pytest_django import Settings
 
-from background.queue import QueueAway
 from config import celery
 from config.celery import app
 from users.models import User
-from users.tasks import send_password_reset
-
-ARGUMENTS: dict[str, Any] = {
-    "protocol": "https",
-    "domain": "example.com",
-    "site_name": "Tea",
-}
 
 
 @pytest.fixture(autouse=True)
-def celery_backend(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Tasks go to Celery, which has no broker here."""
-    settings.TASKS = {"default": {"BACKEND": "config.celery.CeleryBackend"}}
+def heartbeat(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The heartbeat of a test is in a folder of its own."""
     monkeypatch.setattr(celery, "HEARTBEAT", tmp_path / "heartbeat")
 
 
-def test_task_travels_by_its_name_and_runs(
-    user: User, monkeypatch: pytest.MonkeyPatch, mailoutbox: list[EmailMessage]
+@pytest.fixture
+def send_message(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
+    """What is called with a task's message, in place of the broker."""
+    send = MagicMock()
+    monkeypatch.setitem(app.conf, "task_always_eager", False)
+    monkeypatch.setattr(app.amqp, "send_task_message", send)
+    return send
+
+
+def ask_for_reset(client: Client, user: User) -> Any:
+    """Send the form that enqueues the e-mail."""
+    return client.post("/accounts/password_reset/", {"email": user.email})
+
+
+def test_page_enqueues_the_email_without_its_token_or_address(
+    client: Client, user: User, send_message: MagicMock, mailoutbox: list[EmailMessage]
 ) -> None:
-    monkeypatch.setitem(app.conf, "task_always_eager", True)
+    ask_for_reset(client, user)
 
-    result = send_password_reset.enqueue(key="k", user_id=user.pk, **ARGUMENTS)
-
-    assert result.id
-    assert mailoutbox[0].to == [user.email]
-
-
-def test_later_task_is_sent_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent = MagicMock(return_value=MagicMock(id="1"))
-    monkeypatch.setattr(celery.run, "apply_async", sent)
-    later = timezone.now()
-
-    send_password_reset.using(run_after=later).enqueue(key="k", user_id=1, **ARGUMENTS)
-
-    assert sent.call_args.kwargs["eta"] == later
-    assert sent.call_args.kwargs["queue"] == "default"
+    _, name, message = send_message.call_args.args
+    assert mailoutbox == []
+    assert name == "users.tasks.send_password_reset"
+    names = {"key", "user_id", "protocol", "domain", "site_name"}
+    assert set(message.body[1]) == names
+    assert user.email not in str(message)
 
 
-def test_broker_that_is_away_keeps_the_queue_away(
+def test_task_is_enqueued_after_the_commit(
+    client: Client,
+    user: User,
+    send_message: MagicMock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    refuse = MagicMock(side_effect=OperationalError("no"))
-    monkeypatch.setattr(celery.run, "apply_async", refuse)
+    at_commit: list[Any] = []
+    monkeypatch.setattr(transaction, "on_commit", at_commit.append)
 
-    with pytest.raises(QueueAway):
-        send_password_reset.enqueue(key="k", user_id=1, **ARGUMENTS)
+    ask_for_reset(client, user)
+    before = send_message.call_count
+    at_commit[0]()
+
+    assert before == 0
+    assert send_message.call_count == 1
 
 
-def test_message_can_call_nothing_but_a_task() -> None:
-    with pytest.raises(SuspiciousOperation):
-        celery.run("os.getcwd", [], {})
+def test_page_asks_for_a_retry_while_the_broker_is_unavailable(
+    client: Client, user: User, send_message: MagicMock
+) -> None:
+    send_message.side_effect = OperationalError("connection refused")
+
+    response = ask_for_reset(client, user)
+
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "10"
 
 
-def test_nothing_is_lost_by_the_settings() -> None:
-    conf: Any = app.conf
+@pytest.mark.parametrize("refusals", [1, 6])
+def test_email_is_retried_five_times_when_the_mail_server_refuses(
+    client: Client,
+    user: User,
+    monkeypatch: pytest.MonkeyPatch,
+    refusals: int,
+) -> None:
+    later = smtplib.SMTPServerDisconnected("later")
+    send_mail = MagicMock(side_effect=[later] * refusals + [1])
+    monkeypatch.setattr("users.tasks.send_mail", send_mail)
 
-    assert conf.task_acks_late
-    assert conf.task_reject_on_worker_lost
-    assert conf.worker_prefetch_multiplier == 1
-    assert conf.accept_content == ["json"]
-    assert conf.task_serializer == "json"
-    assert conf.task_ignore_result
-    assert (
-        conf.task_soft_time_limit
-        < conf.task_time_limit
-        < conf.broker_transport_options["visibility_timeout"]
-    )
+    ask_for_reset(client, user)
+
+    assert send_mail.call_count == min(refusals + 1, 6)
 
 
 def test_schedule_names_tasks_that_exist() -> None:
@@ -104,23 +112,24 @@ def test_expired_sessions_are_deleted(db: None) -> None:
     assert not Session.objects.exists()
 
 
-def test_worker_beats_while_it_has_its_broker() -> None:
+def test_worker_shows_that_it_is_alive_while_it_has_its_broker() -> None:
     consumer = MagicMock()
     step = celery.Heartbeat(consumer)
 
     step.start(consumer)
     step.stop(consumer)
 
+    timers = consumer.timer.call_repeatedly
     assert celery.HEARTBEAT.exists()
-    assert consumer.timer.call_repeatedly.call_count == 2
-    assert consumer.timer.call_repeatedly.return_value.cancel.call_count == 2
+    assert timers.return_value.cancel.call_count == timers.call_count
 
 
-def test_scheduler_beats_at_each_look(tmp_path: Path) -> None:
+def test_scheduler_shows_that_it_is_alive_at_each_look(tmp_path: Path) -> None:
     scheduler = celery.Scheduler(app, schedule_filename=str(tmp_path / "schedule"))
 
-    assert scheduler.tick() > 0
+    scheduler.tick()
     scheduler.close()
+
     assert celery.HEARTBEAT.exists()
 
 
@@ -129,34 +138,42 @@ def test_length_of_the_queue_is_logged(
 ) -> None:
     caplog.set_level(logging.INFO)
     connection = MagicMock()
-    declared = connection.return_value.__enter__.return_value.default_channel
-    declared.queue_declare.return_value.message_count = 3
+    channel = connection.return_value.__enter__.return_value.default_channel
+    channel.queue_declare.return_value.message_count = 3
     monkeypatch.setattr(app, "connection_for_read", connection)
 
     celery.log_queue()
 
-    assert "3 tasks wait" in caplog.text
+    assert "3 tasks are waiting" in caplog.text
 
 
-def test_stop_gives_tasks_in_progress_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_id_of_an_enqueued_task_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    after_task_publish.send("users.tasks.add", headers={"id": "1"})
+
+    assert "users.tasks.add[1] enqueued" in caplog.text
+
+
+def test_tasks_have_a_while_to_finish_after_sigterm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     timer = MagicMock()
     monkeypatch.setattr(celery, "Timer", timer)
 
     worker_shutting_down.send("worker", sig="SIGTERM", how="Warm", exitcode=0)
     worker_shutting_down.send("worker", sig="SIGQUIT", how="Cold", exitcode=0)
 
-    ((grace, _, (_, number)), _) = timer.call_args
+    ((seconds, _, (_, number)), _) = timer.call_args
     assert timer.call_count == 1
-    assert grace == celery.GRACE
+    assert seconds == celery.SHUTDOWN_TIMEOUT
     assert number == signal.SIGQUIT
 
 
-def test_logging_stays_that_of_django(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings
-) -> None:
-    configure = MagicMock()
-    monkeypatch.setattr(celery, "dictConfig", configure)
+def test_logging_stays_as_django_set_it_up() -> None:
+    handlers = logging.getLogger().handlers[:]
 
-    celery.log_as_django_does()
+    app.log.setup(loglevel=logging.ERROR, redirect_stdouts=True)
 
-    configure.assert_called_once_with(settings.LOGGING)
+    assert setup_logging.receivers
+    assert logging.getLogger().handlers == handlers

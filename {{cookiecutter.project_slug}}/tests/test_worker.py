@@ -1,21 +1,30 @@
-"""The worker runs what is enqueued, stops without losing a task, and takes up what a dead worker left."""
+"""The worker runs what is enqueued, stops without losing a task, and requeues what a killed worker left."""
 
+import os
 import signal
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+from django.core.mail import EmailMessage
 from django.core.management import call_command
-from django.db import OperationalError, connection
-from django.tasks import TaskContext, task
+from django.db import OperationalError, transaction
+from django.dispatch import receiver
+from django.tasks import TaskContext, TaskResult, task
+from django.tasks.signals import task_finished
+from django.test import Client
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 from pytest_django import Settings
 
-from pages.management.commands import worker
+from background.management.commands import worker
+from background.retry import retry
+from users.models import User
+from users.tasks import send_password_reset
 
 
 @task(takes_context=True)
@@ -28,153 +37,224 @@ def fail() -> None:
     raise ValueError("wrong")
 
 
+@task(takes_context=True)
+@retry(ValueError, backoff=10, max_retries=1)
+def fail_again(context: "TaskContext[..., None]", message: str) -> None:
+    raise ValueError(message)
+
+
 @task
-def get_signals(*numbers: int) -> None:
-    for number in numbers:
-        signal.raise_signal(number)
+def get_signal(number: int) -> None:
+    signal.raise_signal(number)
 
 
-@pytest.fixture
-def command(
-    settings: Settings, db: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[worker.Command]:
-    """A worker, whose signals are those of the test."""
+@pytest.fixture(autouse=True)
+def worker_of_a_test(
+    transactional_db: None,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[None]:
+    """Tasks go to the database; a worker leaves the process of the test, and its signals, alone."""
     settings.TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
     monkeypatch.setattr(worker, "HEARTBEAT", tmp_path / "heartbeat")
-    # The connection of a test belongs to the test
-    monkeypatch.setattr(worker, "close_old_connections", MagicMock())
-    monkeypatch.setattr(connection, "close", MagicMock())
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+    monkeypatch.setattr(worker, "Thread", MagicMock())
+    monkeypatch.setattr(worker, "Timer", MagicMock())
+    monkeypatch.setattr(os, "_exit", MagicMock())
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGALRM)
     handlers = {number: signal.getsignal(number) for number in numbers}
-    command = worker.Command()
-    command.listen()
-    yield command
+    yield
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
 
-def status() -> str:
-    """The state of the only task there is."""
-    return DBTaskResult.objects.get().status
+def idle_worker() -> worker.Worker:
+    """A worker that runs nothing."""
+    return worker.Worker(
+        queue_names=["default"],
+        interval=0,
+        batch=True,
+        backend_name="default",
+        startup_delay=False,
+        max_tasks=None,
+        worker_id="idle",
+        excluded_queue_names=[],
+    )
 
 
-def test_task_is_run(command: worker.Command) -> None:
+def run_worker(*options: str) -> None:
+    """Run every task that is waiting."""
+    call_command("worker", "--batch", "--no-startup-delay", *options)
+
+
+def statuses() -> list[str]:
+    """The status of each task, in the order in which they were enqueued."""
+    results = DBTaskResult.objects.order_by("enqueued_at")
+    return [result.status for result in results]
+
+
+def test_task_is_run_and_shows_that_the_worker_is_alive() -> None:
     add.enqueue(1, b=2)
 
-    assert command.work()
-    assert not command.work()
+    run_worker()
+
     assert DBTaskResult.objects.get().return_value == 3
-
-
-def test_task_that_fails_is_written_down_and_logged(
-    command: worker.Command, caplog: pytest.LogCaptureFixture
-) -> None:
-    fail.enqueue()
-
-    command.work()
-
-    assert status() == "FAILED"
-    assert "ValueError: wrong" in caplog.text
-
-
-def test_task_that_is_no_more_fails_alone(command: worker.Command) -> None:
-    fail.enqueue()
-    DBTaskResult.objects.update(task_path="users.tasks.gone")
-
-    command.work()
-
-    assert status() == "FAILED"
-
-
-def test_task_of_later_waits(command: worker.Command) -> None:
-    add.using(run_after=timezone.now() + timedelta(minutes=1)).enqueue(1, 2)
-
-    assert not command.work()
-
-
-def test_sigterm_lets_the_task_in_progress_finish_and_starts_no_other(
-    command: worker.Command,
-) -> None:
-    get_signals.enqueue(signal.SIGTERM)
-    add.using(priority=-1).enqueue(1, 2)
-
-    call_command(command)
-
-    ended = DBTaskResult.objects.order_by("enqueued_at").values_list(
-        "status", flat=True
-    )
-    assert list(ended) == ["SUCCESSFUL", "READY"]
     assert worker.HEARTBEAT.exists()
 
 
-def test_task_that_takes_too_long_for_a_stop_is_given_back(
-    command: worker.Command,
+def test_task_that_fails_is_logged_and_tells_its_receivers(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    get_signals.enqueue(signal.SIGTERM, signal.SIGALRM)
+    received = []
 
-    call_command(command)
+    @receiver(task_finished)
+    def remember(task_result: "TaskResult[..., Any]", **kwargs: Any) -> None:
+        received.append(task_result.status)
 
-    assert status() == "READY"
+    fail.enqueue()
 
+    run_worker()
 
-def test_task_over_its_time_fails(command: worker.Command) -> None:
-    get_signals.enqueue(signal.SIGALRM)
-
-    command.work()
-
-    assert status() == "FAILED"
-
-
-def test_alarm_between_two_tasks_is_harmless(command: worker.Command) -> None:
-    signal.raise_signal(signal.SIGALRM)
+    assert received == statuses() == ["FAILED"]
+    assert "ValueError: wrong" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("workers", "after"), [(["a"], "READY"), (["a", "b", "c"], "FAILED")]
-)
-def test_task_of_a_dead_worker_is_taken_up_again_but_not_for_ever(
-    command: worker.Command, workers: list[str], after: str
-) -> None:
+def test_task_that_no_longer_exists_fails_alone() -> None:
+    fail.enqueue()
+    DBTaskResult.objects.update(task_path="users.tasks.gone")
+    add.enqueue(1, 2)
+
+    run_worker()
+
+    assert statuses() == ["FAILED", "SUCCESSFUL"]
+
+
+def test_worker_takes_the_tasks_of_its_queues(settings: Settings) -> None:
+    settings.TASKS["default"]["QUEUES"] = ["default", "slow"]
+    add.enqueue(1, 2)
+    add.using(queue_name="slow").enqueue(1, 2)
+
+    run_worker("--queue-name=slow")
+
+    assert statuses() == ["READY", "SUCCESSFUL"]
+
+
+def test_sigterm_lets_the_task_in_progress_finish_and_starts_no_other() -> None:
+    get_signal.enqueue(signal.SIGTERM)
+    add.enqueue(1, 2)
+
+    run_worker()
+
+    assert statuses() == ["SUCCESSFUL", "READY"]
+
+
+def test_task_that_takes_too_long_after_sigterm_is_requeued() -> None:
+    add.enqueue(1, 2)
+    late = idle_worker()
+    late.current, late.running_task = DBTaskResult.objects.get(), True
+    late.current.claim(late.worker_id)
+
+    late.requeue()
+
+    assert statuses() == ["READY"]
+    assert DBTaskResult.objects.get().worker_ids == []
+
+
+def test_task_over_its_time_limit_fails() -> None:
+    get_signal.enqueue(signal.SIGALRM)
+
+    run_worker()
+
+    assert statuses() == ["FAILED"]
+    assert "TimeLimitExceeded" in DBTaskResult.objects.get().traceback
+
+
+def test_task_of_a_killed_worker_is_requeued_but_not_for_ever() -> None:
     add.enqueue(1, 2)
     long_ago = timezone.now() - timedelta(seconds=worker.TIME_LIMIT + 61)
-    DBTaskResult.objects.update(
-        status="RUNNING", started_at=long_ago, worker_ids=workers
-    )
+    after = []
 
-    worker.take_up_again()
+    for _ in range(worker.MAX_ATTEMPTS + 1):
+        DBTaskResult.objects.get().claim("killed")
+        DBTaskResult.objects.update(started_at=long_ago)
+        worker.requeue_abandoned_tasks()
+        after += statuses()
+    run_worker()
 
-    assert status() == after
+    assert set(after) == {"READY"}
+    assert statuses() == ["FAILED"]
+    assert "WorkerLost" in DBTaskResult.objects.get().traceback
 
 
-def test_task_in_progress_is_left_alone(command: worker.Command) -> None:
+def test_task_in_progress_is_left_alone() -> None:
     add.enqueue(1, 2)
-    DBTaskResult.objects.update(status="RUNNING", started_at=timezone.now())
+    DBTaskResult.objects.get().claim("another worker")
 
-    worker.take_up_again()
+    worker.requeue_abandoned_tasks()
 
-    assert status() == "RUNNING"
+    assert statuses() == ["RUNNING"]
 
 
-def test_worker_waits_for_a_database_that_is_away(
-    command: worker.Command, monkeypatch: pytest.MonkeyPatch
+def test_worker_waits_for_a_database_that_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    get_signals.enqueue(signal.SIGTERM)
-    answers = [OperationalError, True]
-    monkeypatch.setattr(command, "work", MagicMock(side_effect=answers))
-    waits = MagicMock(side_effect=lambda seconds: command.stop())
-    monkeypatch.setattr(time, "sleep", waits)
+    answers = MagicMock(side_effect=[OperationalError, None])
+    monkeypatch.setattr(worker.Worker.__base__, "run", answers)
+    monkeypatch.setattr(time, "sleep", MagicMock())
 
-    call_command(command)
+    run_worker()
 
-    waits.assert_called_once_with(1)
+    assert answers.call_count == 2
 
 
-def test_length_of_the_queue_is_logged(
-    command: worker.Command, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("stuck", [False, True])
+def test_idle_worker_shows_that_it_is_alive_and_logs_the_length_of_its_queue(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, stuck: bool
 ) -> None:
     caplog.set_level("INFO")
+    monkeypatch.setattr(time, "sleep", MagicMock(side_effect=InterruptedError))
     add.enqueue(1, 2)
+    idle = idle_worker()
+    idle.running_task = stuck
 
-    worker.log_queue()
+    with pytest.raises(InterruptedError):
+        idle.maintain()
 
-    assert "1 tasks wait" in caplog.text
+    assert worker.HEARTBEAT.exists() != stuck
+    assert "1 tasks are waiting" in caplog.text
+
+
+def test_failed_task_is_retried_later_with_its_arguments_and_then_fails() -> None:
+    before = timezone.now()
+    fail_again.enqueue(message="wrong")
+
+    run_worker()
+
+    (second,) = DBTaskResult.objects.filter(status="READY")
+    assert second.run_after - before >= timedelta(seconds=10)
+    DBTaskResult.objects.update(run_after=before)
+    run_worker()
+    assert statuses() == ["SUCCESSFUL", "FAILED"]
+    second.refresh_from_db()
+    assert "ValueError: wrong" in second.traceback
+
+
+def test_page_enqueues_the_email_without_its_token_or_address(
+    client: Client, user: User, mailoutbox: list[EmailMessage]
+) -> None:
+    client.post("/accounts/password_reset/", {"email": user.email})
+
+    arguments = DBTaskResult.objects.get().args_kwargs["kwargs"]
+    assert mailoutbox == []
+    assert set(arguments) == {"key", "user_id", "protocol", "domain", "site_name"}
+    assert user.email not in str(arguments)
+
+
+def test_transaction_that_is_rolled_back_enqueues_nothing(user: User) -> None:
+    arguments: dict[str, Any] = dict.fromkeys(("key", "protocol", "domain"), "")
+
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        send_password_reset.enqueue(user_id=user.pk, site_name="", **arguments)
+        _ = 1 / 0
+
+    assert statuses() == []

@@ -1,29 +1,45 @@
 """What the worker does for this app."""
 
+# {% if cookiecutter.background_tasks == "celery" %}
+from celery import shared_task
+from celery.contrib.django.task import DjangoTask
+# {% endif %}
 from django.contrib.auth.tokens import default_token_generator
 from django.core.mail import send_mail
+# {% if cookiecutter.background_tasks == "database" %}
 from django.tasks import task
+# {% endif %}
 from django.template.loader import render_to_string
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from background.models import Done
-from background.queue import try_again
+from background.models import IdempotencyKey
+# {% if cookiecutter.background_tasks == "database" %}
+from background.retry import retry
+# {% endif %}
 from users.models import User
 
 
+# OSError: the mail server is unavailable, or refuses for now
+# {% if cookiecutter.background_tasks == "database" %}
 @task
+@retry(OSError, backoff=10, max_retries=5)
+# {% endif %}
+# {% if cookiecutter.background_tasks == "celery" %}
+@shared_task(
+    base=DjangoTask,
+    autoretry_for=(OSError,),
+    retry_backoff=10,
+    retry_jitter=True,
+    max_retries=5,
+)
+# {% endif %}
 def send_password_reset(
-    key: str,
-    user_id: int,
-    protocol: str,
-    domain: str,
-    site_name: str,
-    attempt: int = 1,
+    key: str, user_id: int, protocol: str, domain: str, site_name: str
 ) -> None:
-    """Send the link that sets a new password: once, and again until the mail server takes it."""
+    """Send the link that sets a new password, once for each key."""
     user = User.objects.filter(pk=user_id, is_active=True).first()
-    if user is None or Done.objects.filter(key=key).exists():
+    if user is None or IdempotencyKey.objects.filter(key=key).exists():
         return
     context = {
         "user": user,
@@ -35,19 +51,5 @@ def send_password_reset(
     }
     subject = render_to_string("registration/password_reset_subject.txt", context)
     body = render_to_string("registration/password_reset_email.html", context)
-    try:
-        send_mail(subject.strip(), body, None, [user.email])
-    # The mail server is away, or refuses for now
-    except OSError as error:
-        try_again(
-            send_password_reset,
-            error,
-            attempt,
-            key=key,
-            user_id=user_id,
-            protocol=protocol,
-            domain=domain,
-            site_name=site_name,
-        )
-    else:
-        Done.remember(key)
+    send_mail(subject.strip(), body, None, [user.email])
+    IdempotencyKey.remember(key)
