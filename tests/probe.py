@@ -91,7 +91,10 @@ FILES = {
 # How each answer marks a task, and how it enqueues one
 TASKS = {
     "database": {"import_task": "from django.tasks import task", "enqueue": "enqueue"},
-    "celery": {"import_task": "from celery import shared_task as task", "enqueue": "delay_on_commit"},
+    "celery": {
+        "import_task": "from celery import shared_task as task",
+        "enqueue": "delay_on_commit",
+    },
 }
 
 # What would make a test wait for minutes
