@@ -3,7 +3,6 @@
 import email
 import email.policy
 import json
-import os
 import re
 import time
 from collections import Counter
@@ -14,10 +13,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.matrix import name_of
 from tests.probe import add_probe, replace
-from tests.production import assert_locked_down, fetch, prepared, serving, until, variant_of
-from tests.stack import Answer, Stack, copy_of, started, wait_for
+from tests.production import assert_locked_down, fetch, serving, until
+from tests.rendering import render
+from tests.stack import Answer, Stack, started, unused_port, wait_for
 
 pytestmark = pytest.mark.container
 
@@ -56,37 +55,40 @@ ERRORS = {
     "sqlite": "SELECT missing FROM probe_run",
 }
 
-# One for each way to keep a queue
-STACKS = [("database", "postgresql"), ("database", "sqlite"), ("celery", "postgresql")]
+# One for each way to keep a queue (slug → answers)
+STACKS = {
+    f"tasks-{tasks}-{database}": {"background_tasks": tasks, "database": database}
+    for tasks, database in (
+        ("database", "postgresql"),
+        ("database", "sqlite"),
+        ("celery", "postgresql"),
+    )
+}
 
 
-def each(*stacks: tuple[str, str]) -> pytest.MarkDecorator:
-    """Run a test on the production stack of each of these pairs of answers."""
-    parameters = [
-        pytest.param(pair, id="-".join(pair), marks=pytest.mark.xdist_group("-".join(pair)))
-        for pair in stacks
-    ]
-    return pytest.mark.parametrize("stack", parameters, indirect=True, scope="module")
+def each(*slugs: str) -> pytest.MarkDecorator:
+    """Run a test on these production stacks."""
+    stacks = [pytest.param(slug, marks=pytest.mark.xdist_group(slug)) for slug in slugs]
+    return pytest.mark.parametrize("stack", stacks, indirect=True, scope="module")
 
 
 each_stack = each(*STACKS)
+each_server = each("tasks-database-postgresql", "tasks-celery-postgresql")
+each_scheduler = each("tasks-celery-postgresql")
 
 
 @pytest.fixture(scope="module")
 def stack(
-    engine: None,
-    request: pytest.FixtureRequest,
-    rendered: Path,
-    tmp_path_factory: pytest.TempPathFactory,
+    engine: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """The production stack of a pair of answers, with the probe in it and a mail server beside it."""
-    name = "tasks-" + "-".join(request.param)
-    folder = tmp_path_factory.mktemp("tasks")
-    ready = prepared(rendered, folder, variant_of(*request.param), name)
+    """A production stack with the probe in it and a mail server beside it."""
+    answers = STACKS[request.param]
+    project = render(tmp_path_factory.mktemp("tasks"), project_slug=request.param, **answers)
+    add_probe(project, answers["background_tasks"])
+    ready = site(project)
     mail = ready.folder / "secrets" / "email_url"
     mail.unlink()
     mail.write_text("smtp://sink:8025")
-    add_probe(ready.folder, request.param[0])
     with serving(ready) as running, sink(running):
         for person in ("ada", "grace"):
             running.execute(
@@ -97,13 +99,21 @@ def stack(
         yield running
 
 
+def site(project: Path) -> Stack:
+    """The production stack of a rendered project, with its secrets, on free ports."""
+    ports = {"HTTP_PORT": str(unused_port()), "HTTPS_PORT": str(unused_port())}
+    stack = Stack(project, project.name, {"COMPOSE_FILE": "docker-compose.prod.yml"} | ports)
+    stack.run("make", "secrets")
+    return stack
+
+
 @contextmanager
 def sink(stack: Stack) -> Iterator[None]:
     """A mail server in the network through which the stack reaches the world."""
     stack.run(
         *("docker", "run", "--detach", "--name", f"{stack.name}-sink"),
         *(f"--network={stack.name}_front", "--network-alias=sink"),
-        *(stack.environment["IMAGE"], "python", "-c", SINK),
+        *(stack.name, "python", "-c", SINK),
     )
     try:
         yield
@@ -219,7 +229,7 @@ def test_task_of_a_killed_worker_is_run_again(stack: Stack) -> None:
     assert runs(stack)["killed begins"] == 2
 
 
-@each(("database", "postgresql"), ("celery", "postgresql"))
+@each_server
 def test_page_answers_503_at_once_while_queue_or_database_is_unavailable(stack: Stack) -> None:
     # A database that is silent, not gone, holds up every page
     ways = [("db", "stop", "start")]
@@ -252,7 +262,7 @@ def test_other_error_of_the_database_is_no_reason_to_try_again(stack: Stack) -> 
     assert answer.status == 500
 
 
-@each(("celery", "postgresql"))
+@each_scheduler
 def test_scheduler_enqueues_what_is_due(stack: Stack) -> None:
     sessions = "from django.contrib.sessions.models import Session as S; "
     expired = (
@@ -297,14 +307,13 @@ def test_worker_that_is_stuck_is_seen(stack: Stack) -> None:
     ],
 )
 def test_worker_of_development_runs_the_edited_source(
-    engine: None, rendered: Path, tasks: str, tmp_path: Path
+    engine: None, tasks: str, tmp_path: Path
 ) -> None:
-    name = f"tasks-development-{tasks}"
-    folder = tmp_path / name
-    copy_of(rendered / name_of(variant_of(tasks, "sqlite")), folder, os.getuid() or 1000)
+    slug = f"tasks-development-{tasks}"
+    folder = render(tmp_path, project_slug=slug, background_tasks=tasks, database="sqlite")
     add_probe(folder, tasks)
     enqueue = "from probe.tasks import enqueue; enqueue(name='{}')"
-    with started(Stack(folder, name, {"WEB_PORT": "0"})) as stack:
+    with started(Stack(folder, slug, {"WEB_PORT": "0"})) as stack:
 
         def ran(task: str, name: str) -> bool:
             stack.execute("python", "manage.py", "shell", "-c", enqueue.format(task))

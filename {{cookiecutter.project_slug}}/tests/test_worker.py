@@ -68,18 +68,18 @@ def worker_of_a_test(
         signal.signal(number, handler)
 
 
-def idle_worker() -> worker.Worker:
-    """A worker that runs nothing."""
-    return worker.Worker(
-        queue_names=["default"],
-        interval=0,
-        batch=True,
-        backend_name="default",
-        startup_delay=False,
-        max_tasks=None,
-        worker_id="idle",
-        excluded_queue_names=[],
-    )
+def worker_with(running: bool) -> worker.Worker:
+    """A worker that has a task in progress, or has none."""
+    made = worker.Worker.__new__(worker.Worker)
+    made.running_task = running
+    return made
+
+
+def maintain(maintained: worker.Worker) -> None:
+    """Look after the queue once."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(InterruptedError):
+        patch.setattr(time, "sleep", MagicMock(side_effect=InterruptedError))
+        maintained.maintain()
 
 
 def run_worker(*options: str) -> None:
@@ -150,9 +150,9 @@ def test_sigterm_lets_the_task_in_progress_finish_and_starts_no_other() -> None:
 
 def test_task_that_takes_too_long_after_sigterm_is_requeued() -> None:
     add.enqueue(1, 2)
-    late = idle_worker()
-    late.current, late.running_task = DBTaskResult.objects.get(), True
-    late.current.claim(late.worker_id)
+    late = worker_with(running=True)
+    late.current = DBTaskResult.objects.get()
+    late.current.claim("this worker")
 
     late.requeue()
 
@@ -177,20 +177,20 @@ def test_task_of_a_killed_worker_is_requeued_but_not_for_ever() -> None:
     for _ in range(worker.MAX_ATTEMPTS + 1):
         DBTaskResult.objects.get().claim("killed")
         DBTaskResult.objects.update(started_at=long_ago)
-        worker.requeue_abandoned_tasks()
+        maintain(worker_with(running=False))
         after += statuses()
     run_worker()
 
     assert set(after) == {"READY"}
     assert statuses() == ["FAILED"]
-    assert "WorkerLost" in DBTaskResult.objects.get().traceback
+    assert "workers were killed" in DBTaskResult.objects.get().traceback
 
 
 def test_task_in_progress_is_left_alone() -> None:
     add.enqueue(1, 2)
     DBTaskResult.objects.get().claim("another worker")
 
-    worker.requeue_abandoned_tasks()
+    maintain(worker_with(running=False))
 
     assert statuses() == ["RUNNING"]
 
@@ -207,20 +207,19 @@ def test_worker_waits_for_a_database_that_is_unavailable(
     assert answers.call_count == 2
 
 
-@pytest.mark.parametrize("stuck", [False, True])
-def test_idle_worker_shows_that_it_is_alive_and_logs_the_length_of_its_queue(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, stuck: bool
-) -> None:
+@pytest.mark.parametrize("running", [False, True])
+def test_worker_shows_that_it_is_alive_between_its_tasks(running: bool) -> None:
+    maintain(worker_with(running=running))
+
+    assert worker.HEARTBEAT.exists() != running
+
+
+def test_length_of_the_queue_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    monkeypatch.setattr(time, "sleep", MagicMock(side_effect=InterruptedError))
     add.enqueue(1, 2)
-    idle = idle_worker()
-    idle.running_task = stuck
 
-    with pytest.raises(InterruptedError):
-        idle.maintain()
+    maintain(worker_with(running=False))
 
-    assert worker.HEARTBEAT.exists() != stuck
     assert "1 tasks are waiting" in caplog.text
 
 

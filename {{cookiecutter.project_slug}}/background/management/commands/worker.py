@@ -31,7 +31,7 @@ TIME_LIMIT = 240
 # Seconds that SIGTERM leaves a task; less than stop_grace_period in docker-compose.prod.yml
 SHUTDOWN_TIMEOUT = 25
 
-# A task whose worker was killed this often is not started again
+# A task whose workers were killed this often is not run again
 MAX_ATTEMPTS = 3
 
 
@@ -39,17 +39,8 @@ class TimeLimitExceeded(BaseException):
     """Raised inside a task; not an Exception, which the task could catch by mistake."""
 
 
-class WorkerLost(Exception):
-    """Every worker that ran the task was killed."""
-
-
 class Worker(db_worker.Worker):
-    """
-    Run tasks as the library does, each within a time limit, while the database is available.
-
-    A heartbeat shows that the worker is alive. It requeues the task that takes too long after
-    SIGTERM, and the tasks of workers that were killed.
-    """
+    """The library's worker, with a heartbeat, limits, and a queue that no killed worker empties."""
 
     current: DBTaskResult[..., Any] | None = None
 
@@ -66,7 +57,7 @@ class Worker(db_worker.Worker):
                 time.sleep(1)
 
     def maintain(self) -> None:
-        """Touch the heartbeat and look after the queue each minute, in a thread of its own."""
+        """Touch the heartbeat and look after the queue every minute, in a thread of its own."""
         for minute in itertools.count():
             # run_task() does it for a task, so that one that never ends is noticed
             if not self.running_task:
@@ -74,8 +65,14 @@ class Worker(db_worker.Worker):
             # run() reports a database that is unavailable
             with suppress(Error):
                 close_old_connections()
-                requeue_abandoned_tasks()
-                log_queue()
+                # Tasks that have been running for longer than any may: their worker was killed
+                longest = timedelta(seconds=TIME_LIMIT + 60)
+                running = DBTaskResult.objects.running()
+                abandoned = running.filter(started_at__lt=timezone.now() - longest)
+                if requeued := abandoned.update(status=TaskResultStatus.READY):
+                    logger.warning("Requeued %d abandoned tasks", requeued)
+                waiting = DBTaskResult.objects.ready().count()
+                logger.info("%d tasks are waiting", waiting, extra={"waiting": waiting})
                 if minute % 60 == 0:
                     call_command("prune_db_task_results", queue_name="*")
             time.sleep(60)
@@ -116,7 +113,7 @@ class Worker(db_worker.Worker):
         timer.start()
 
     def requeue(self) -> None:
-        """Requeue the task in progress and end the process; this attempt does not count."""
+        """Requeue the task in progress, without counting this attempt, and end the process."""
         try:
             if self.running_task and self.current:
                 DBTaskResult.objects.running().filter(pk=self.current.pk).update(
@@ -130,23 +127,9 @@ class Worker(db_worker.Worker):
 
 @receiver(task_started)
 def limit_attempts(task_result: "TaskResult[..., Any]", **kwargs: Any) -> None:
-    """Make a task fail that has perhaps killed its workers; the library handles the error."""
+    """Make a task fail that may have killed its workers; the library handles the error."""
     if task_result.attempts > MAX_ATTEMPTS:
-        raise WorkerLost
-
-
-def requeue_abandoned_tasks() -> None:
-    """Requeue the tasks of killed workers: they have been running for longer than any may."""
-    earliest = timezone.now() - timedelta(seconds=TIME_LIMIT + 60)
-    abandoned = DBTaskResult.objects.running().filter(started_at__lt=earliest)
-    if count := abandoned.update(status=TaskResultStatus.READY):
-        logger.warning("Requeued %d abandoned tasks", count)
-
-
-def log_queue() -> None:
-    """Log how many tasks are waiting."""
-    waiting = DBTaskResult.objects.ready().count()
-    logger.info("%d tasks are waiting", waiting, extra={"waiting": waiting})
+        raise RuntimeError(f"{MAX_ATTEMPTS} workers were killed while running the task")
 
 
 class Command(db_worker.Command):
