@@ -438,6 +438,10 @@ LOGGING: dict[str, Any] = {
     "loggers": {
         # Everything goes to the console, errors to ADMINS too
         "django": {"handlers": ["mail"] if ADMINS else []},
+        # {% if cookiecutter.background_tasks == "database" %}
+        # At DEBUG it logs the id of a task beside that of the request that enqueues it
+        "django.tasks": {"level": "DEBUG"},
+        # {% endif %}
         # runserver prints a line for each request itself
         "config.logging": {"level": "WARNING" if DEBUG else "NOTSET"},
     },

@@ -239,14 +239,19 @@ def test_failed_task_is_retried_later_with_its_arguments_and_then_fails() -> Non
 
 
 def test_page_enqueues_the_email_without_its_token_or_address(
-    client: Client, user: User, mailoutbox: list[EmailMessage]
+    client: Client,
+    user: User,
+    mailoutbox: list[EmailMessage],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     client.post("/accounts/password_reset/", {"email": user.email})
 
-    arguments = DBTaskResult.objects.get().args_kwargs["kwargs"]
+    enqueued = DBTaskResult.objects.get()
+    arguments = enqueued.args_kwargs["kwargs"]
     assert mailoutbox == []
     assert set(arguments) == {"key", "user_id", "protocol", "domain", "site_name"}
-    assert user.email not in str(arguments)
+    assert user.email not in str(arguments) + caplog.text
+    assert str(enqueued.pk) in caplog.text
 
 
 def test_transaction_that_is_rolled_back_enqueues_nothing(user: User) -> None:
