@@ -313,7 +313,7 @@ def test_worker_of_development_runs_the_edited_source(
     folder = render(tmp_path, project_slug=slug, background_tasks=tasks, database="sqlite")
     add_probe(folder, tasks)
     enqueue = "from probe.tasks import enqueue; enqueue(name='{}')"
-    with started(Stack(folder, slug, {"WEB_PORT": "0"})) as stack:
+    with started(Stack(folder, slug, {"COMPOSE_PROJECT_NAME": slug, "WEB_PORT": "0"})) as stack:
 
         def ran(task: str, name: str) -> bool:
             stack.execute("python", "manage.py", "shell", "-c", enqueue.format(task))
