@@ -219,7 +219,7 @@ def test_task_that_takes_longer_is_requeued_for_the_next_worker(
 
 @each_stack
 def test_task_of_a_killed_worker_is_run_again(stack: Stack) -> None:
-    fetch(stack, "/probe/one/killed/2")
+    fetch(stack, "/probe/one/killed/5")
     until(lambda: runs(stack)["killed begins"])
 
     stack.compose("kill", "worker")

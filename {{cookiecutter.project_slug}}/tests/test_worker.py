@@ -58,6 +58,7 @@ def worker_of_a_test(
     """Tasks go to the database; a worker leaves the process of the test, and its signals, alone."""
     settings.TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
     monkeypatch.setattr(worker, "HEARTBEAT", tmp_path / "heartbeat")
+    monkeypatch.setattr(worker.Command, "configure_logging", MagicMock())
     monkeypatch.setattr(worker, "Thread", MagicMock())
     monkeypatch.setattr(worker, "Timer", MagicMock())
     monkeypatch.setattr(os, "_exit", MagicMock())
