@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,16 @@ def engine() -> None:
     if os.environ.get("REQUIRE_DOCKER"):
         pytest.fail("REQUIRE_DOCKER is set, but no Docker engine answers")
     pytest.skip("no Docker engine answers")
+
+
+@pytest.fixture(scope="module")
+def stack(
+    engine: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """The stack of a project of its own, up and healthy; `tests.stack.on` says which."""
+    start, slug, answers = request.param
+    with start(render(tmp_path_factory.mktemp("stack"), project_slug=slug, **answers)) as running:
+        yield running
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,11 +7,10 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
 
 from tests.matrix import VARIANTS, name_of
 from tests.stack import Answer, Stack, copy_of, started, unused_port
@@ -23,27 +22,16 @@ def variant_of(tasks: str, database: str, api: str = "none") -> dict[str, str]:
     return next(variant for variant in VARIANTS if answers.items() <= variant.items())
 
 
-# A variant of each database; together they have every answer that adds to the stack
+# Answers with each database; together they have every one that adds to the stack
 BY_DATABASE = {
-    "postgresql": variant_of("none", "postgresql"),
-    "mysql": variant_of("celery", "mysql", "drf"),
-    "mariadb": variant_of("database", "mariadb", "ninja"),
-    "sqlite": variant_of("database", "sqlite", "drf"),
+    "postgresql": {"database": "postgresql", "background_tasks": "none", "rest_api": "none"},
+    "mysql": {"database": "mysql", "background_tasks": "celery", "rest_api": "drf"},
+    "mariadb": {"database": "mariadb", "background_tasks": "database", "rest_api": "ninja"},
+    "sqlite": {"database": "sqlite", "background_tasks": "database", "rest_api": "drf"},
 }
 
 # Caddy signs the certificate of localhost itself
 TRUSTING = ssl._create_unverified_context()
-
-
-def each(databases: Iterable[str]) -> pytest.MarkDecorator:
-    """Run a test on the production stack of each database."""
-    stacks = [
-        pytest.param(
-            BY_DATABASE[name], id=name, marks=pytest.mark.xdist_group(f"production-{name}")
-        )
-        for name in databases
-    ]
-    return pytest.mark.parametrize("stack", stacks, indirect=True, scope="module")
 
 
 def prepared(rendered: Path, folder: Path, variant: dict[str, str], name: str) -> Stack:
@@ -57,6 +45,14 @@ def prepared(rendered: Path, folder: Path, variant: dict[str, str], name: str) -
         "IMAGE": name,
     }
     stack = Stack(folder / name, name, environment)
+    stack.run("make", "secrets")
+    return stack
+
+
+def site(project: Path) -> Stack:
+    """The production stack of a rendered project, with its secrets, on free ports."""
+    ports = {"HTTP_PORT": str(unused_port()), "HTTPS_PORT": str(unused_port())}
+    stack = Stack(project, project.name, {"COMPOSE_FILE": "docker-compose.prod.yml"} | ports)
     stack.run("make", "secrets")
     return stack
 
@@ -94,13 +90,21 @@ def answers(stack: Stack) -> bool:
 
 @contextmanager
 def serving(stack: Stack) -> Iterator[Stack]:
-    """Start a production stack, and wait until it answers; afterwards its image is gone too."""
+    """Start a production stack, and wait until it answers; afterwards its images are gone too."""
     try:
         with started(stack):
             until(lambda: answers(stack))
             yield stack
     finally:
-        stack.run("docker", "rmi", "--force", stack.name, check=False)
+        images = (stack.name, f"{stack.name}:previous")
+        stack.run("docker", "rmi", "--force", *images, check=False)
+
+
+@contextmanager
+def serving_project(project: Path) -> Iterator[Stack]:
+    """Start the production stack of a rendered project."""
+    with serving(site(project)) as stack:
+        yield stack
 
 
 @contextmanager
@@ -129,6 +133,40 @@ def load(stack: Stack, clients: int = 8, most: int = 20_000) -> Iterator[Counter
             thread.join()
     failed = outcomes.total() - outcomes["200"]
     print(f"measured: {outcomes.total()} requests, {failed} failed: {dict(outcomes)}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended: its exit code, what it said, and which answers the clients got meanwhile."""
+
+    code: int
+    output: str
+    answers: set[str]
+
+
+def under_load(stack: Stack, *command: str) -> Outcome:
+    """Run a command while clients keep asking."""
+    with load(stack) as outcomes:
+        done = stack.run(*command, check=False)
+    assert outcomes.total() > 100
+    return Outcome(done.returncode, done.stdout, set(outcomes))
+
+
+@contextmanager
+def changed(file: Path, addition: str) -> Iterator[None]:
+    """A file with something at its end while the block runs."""
+    before = file.read_text()
+    file.write_text(f"{before}{addition}\n")
+    try:
+        yield
+    finally:
+        file.write_text(before)
+
+
+def deploy(stack: Stack, change: str = "", *command: str) -> Outcome:
+    """Deploy under load an image with a change at the end of its Dockerfile, by `make deploy` if not told otherwise."""
+    with changed(stack.folder / "Dockerfile", change):
+        return under_load(stack, *(command or ("make", "deploy")))
 
 
 def assert_locked_down(stack: Stack) -> None:

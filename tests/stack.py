@@ -8,11 +8,13 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPMessage, HTTPResponse
 from pathlib import Path
+
+import pytest
 
 # What the production image demands; HTTPS is asked for by the header of the proxy
 PRODUCTION = {
@@ -71,6 +73,19 @@ class Stack:
     def get(self, path: str) -> Answer:
         """Ask the development server."""
         return get(self.port(), path)
+
+
+# From the folder of a rendered project to its stack, which runs while the block does
+Start = Callable[[Path], AbstractContextManager[Stack]]
+
+
+def on(start: Start, projects: Mapping[str, Mapping[str, str]]) -> pytest.MarkDecorator:
+    """Run tests that take `stack` on each of these projects (slug → answers), started that way."""
+    stacks = [
+        pytest.param((start, slug, answers), id=slug, marks=pytest.mark.xdist_group(slug))
+        for slug, answers in projects.items()
+    ]
+    return pytest.mark.parametrize("stack", stacks, indirect=True, scope="module")
 
 
 def get(port: int, path: str, **headers: str) -> Answer:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import tarfile
@@ -16,15 +15,11 @@ from typing import Any
 
 import pytest
 
-from tests.matrix import name_of
-from tests.production import BY_DATABASE, each, fetch, prepared, serving
-from tests.stack import Stack
+from tests.production import BY_DATABASE, fetch, serving, site, until
+from tests.rendering import render
+from tests.stack import Stack, on
 
 pytestmark = pytest.mark.container
-
-each_database = each(BY_DATABASE)
-# What no tool of a database does: one with a server, and one without
-with_and_without_server = each(("postgresql", "sqlite"))
 
 # What a careless dump loses; twelve megabytes are more than one packet of a server when written as hex
 FILL = r"""
@@ -144,23 +139,19 @@ def contents(stack: Stack) -> dict[str, list[Any]]:
 
 def backup(stack: Stack) -> Path:
     """Make a backup and return its path."""
-    start = time.monotonic()
-    name = stack.run("make", "--silent", "backup").stdout.strip()
-    seconds = time.monotonic() - start
-    path = stack.folder / name
-    print(f"measured: {name}: {path.stat().st_size} bytes in {seconds:.1f} s")
+    begun = time.monotonic()
+    path = stack.folder / stack.run("make", "--silent", "backup").stdout.strip()
+    print(f"measured: backup of {path.stat().st_size} bytes in {time.monotonic() - begun:.1f} s")
     return path
 
 
-def restore(
-    stack: Stack, file: Path | str, answer: str = "yes", check: bool = True
-) -> subprocess.CompletedProcess[str]:
-    """Restore a backup, with an answer to the question."""
-    start = time.monotonic()
-    command = f"echo {answer} | make --silent restore FILE={shlex.quote(str(file))}"
-    done = stack.run("sh", "-c", command, check=check)
-    print(f"{done.stdout}\nmeasured: restore: {time.monotonic() - start:.1f} s")
-    return done
+def restore(stack: Stack, file: Path, answer: str = "yes") -> tuple[int, str]:
+    """Restore a backup, with an answer to the question: exit code and output."""
+    begun = time.monotonic()
+    command = f"echo {answer} | make --silent restore FILE='{file}'"
+    done = stack.run("sh", "-c", command, check=False)
+    print(f"{done.stdout}\nmeasured: restore in {time.monotonic() - begun:.1f} s")
+    return done.returncode, done.stdout
 
 
 def backups(stack: Stack) -> set[Path]:
@@ -171,41 +162,30 @@ def backups(stack: Stack) -> set[Path]:
 def running(stack: Stack) -> str:
     """The containers and when they started, which tells whether any was touched."""
     started_at = "{" + "{.Name}} {" + "{.State.StartedAt}" + "}"
-    containers = stack.compose("ps", "--all", "--quiet").split()
+    project = f"label=com.docker.compose.project={stack.name}"
+    containers = stack.run("docker", "ps", "--all", "--quiet", "--filter", project).stdout.split()
     return stack.run("docker", "inspect", "--format", started_at, *containers).stdout
 
 
 @contextmanager
-def up(
-    rendered: Path, folder: Path, variant: dict[str, str], name: str, edit: str = ""
-) -> Iterator[Stack]:
-    """A filled production stack; nothing of it is left afterwards."""
-    stack = prepared(rendered, folder, variant, name)
-    if edit:
-        stack.run("sed", "-i", edit, "docker-compose.prod.yml")
-    with serving(stack):
+def filled(project: Path) -> Iterator[Stack]:
+    """A production stack with data."""
+    with serving(site(project)) as stack:
         python(stack, FILL)
         yield stack
 
 
-@pytest.fixture(scope="module")
-def stack(
-    engine: None,
-    request: pytest.FixtureRequest,
-    rendered: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Stack]:
-    """The production stack of a database, with data."""
-    variant: dict[str, str] = request.param
-    folder = tmp_path_factory.mktemp("backup")
-    with up(rendered, folder, variant, f"backup-{variant['database']}") as running_stack:
-        yield running_stack
+STACKS = {f"backup-{database}": answers for database, answers in BY_DATABASE.items()}
+
+each_database = on(filled, STACKS)
+# What no tool of a database does: one with a server, and one without
+with_and_without_server = on(
+    filled, {name: STACKS[name] for name in ("backup-postgresql", "backup-sqlite")}
+)
 
 
 @each_database
 def test_backup_is_one_file_for_its_owner_with_a_list_of_what_is_in_it(stack: Stack) -> None:
-    kind = BY_DATABASE.keys() & set(stack.name.split("-"))
-
     path = backup(stack)
 
     assert path.parent.stat().st_mode & 0o777 == 0o700
@@ -216,7 +196,7 @@ def test_backup_is_one_file_for_its_owner_with_a_list_of_what_is_in_it(stack: St
         read = {name: part.read() for name, part in parts.items() if part}
     listed = dict(line.split()[::-1] for line in read.pop("SHA256SUMS").decode().splitlines())
     assert listed == {name: hashlib.sha256(part).hexdigest() for name, part in read.items()}
-    assert set(listed) == {f"{kind.pop()}.dump", "media.tar"}
+    assert set(listed) == {f"{STACKS[stack.name]['database']}.dump", "media.tar"}
 
 
 @each_database
@@ -226,9 +206,10 @@ def test_everything_comes_back_after_the_volumes_are_lost(stack: Stack) -> None:
     made = backups(stack)
 
     stack.compose("down", "--volumes")
-    restore(stack, path)
+    code, _ = restore(stack, path)
 
-    print("measured:", stack.name, {name: count for name, (count, _) in before.items()})
+    print("measured:", {name: count for name, (count, _) in before.items()})
+    assert code == 0
     assert contents(stack) == before
     assert backups(stack) == made
     assert fetch(stack, "/accounts/login/").status == 200
@@ -248,7 +229,7 @@ def test_restoring_replaces_everything_and_can_be_undone(stack: Stack) -> None:
     )
     changed = contents(stack)
 
-    told = restore(stack, path).stdout
+    _, told = restore(stack, path)
     (safety,) = backups(stack) - made
     restored = contents(stack)
     restore(stack, safety)
@@ -262,18 +243,14 @@ def test_restoring_replaces_everything_and_can_be_undone(stack: Stack) -> None:
 
 @each_database
 def test_backup_is_consistent_while_the_site_is_written_to(stack: Stack) -> None:
-    command = ["docker", "compose", "exec", "-T", "web", "python", "manage.py", "shell", "-c"]
+    shell = ("docker", "compose", "exec", "-T", "web", "python", "manage.py", "shell", "-c")
+    environment = os.environ | stack.environment
     with subprocess.Popen(
-        [*command, WRITE],
-        cwd=stack.folder,
-        env=os.environ | stack.environment,
-        stdout=subprocess.PIPE,
-        text=True,
+        [*shell, WRITE], cwd=stack.folder, env=environment, stdout=subprocess.PIPE, text=True
     ) as writer:
         try:
-            time.sleep(3)
+            until(lambda: json.loads(python(stack, CHECK))["pairs"] > 10)
             path = backup(stack)
-            time.sleep(1)
         finally:
             stack.execute("rm", "-f", "/tmp/writing")
             written = int(writer.communicate(timeout=60)[0].split()[-1])
@@ -281,7 +258,7 @@ def test_backup_is_consistent_while_the_site_is_written_to(stack: Stack) -> None
     restore(stack, path)
 
     found = json.loads(python(stack, CHECK))
-    print("measured:", stack.name, "written:", written, "found:", found)
+    print("measured: written:", written, "found:", found)
     assert 0 < found["pairs"] < written
     assert found["halves"] == 0
     assert found["broken"] == 0
@@ -297,62 +274,57 @@ def test_older_backup_is_migrated(stack: Stack) -> None:
     assert "[ ]" not in stack.execute("python", "manage.py", "showmigrations")
 
 
+def bad_backups(whole: Path, folder: Path) -> Iterator[Path]:
+    """Files that are no backup, or no longer the one that they were."""
+    content, parts = whole.read_bytes(), folder / "parts"
+    with tarfile.open(whole) as archive:
+        archive.extractall(parts, filter="data")
+    dump = next(parts.glob("*.dump")).name
+    written = {"half": content[: len(content) // 2], "almost": content[:-4]}
+    written |= {"text": b"no archive", "empty": b""}
+    for part in range(1, 6):
+        flipped = bytearray(content)
+        flipped[len(content) * part // 6] ^= 1
+        written[f"flipped-{part}"] = bytes(flipped)
+    for name, text in written.items():
+        (folder / f"{name}.tar.gz").write_bytes(text)
+        yield folder / f"{name}.tar.gz"
+    # Name in the archive → part of the whole one
+    packed = {
+        "foreign": {"SHA256SUMS": "SHA256SUMS", "README.md": dump},
+        "other-kind": {"SHA256SUMS": "SHA256SUMS", "oracle.dump": dump, "media.tar": "media.tar"},
+        "swapped": {"SHA256SUMS": "SHA256SUMS", dump: "media.tar", "media.tar": dump},
+    }
+    for name, members in packed.items():
+        with tarfile.open(folder / f"{name}.tar.gz", "w:gz") as archive:
+            for member, source in members.items():
+                archive.add(parts / source, member)
+        yield folder / f"{name}.tar.gz"
+    yield folder / "missing.tar.gz"
+
+
 @with_and_without_server
 def test_nothing_changes_without_a_whole_backup_and_a_yes(stack: Stack, tmp_path: Path) -> None:
     path = backup(stack)
-    whole = path.read_bytes()
-    bad = tmp_path / "bad"
-    bad.mkdir()
-    (bad / "truncated.tar.gz").write_bytes(whole[: len(whole) // 2])
-    (bad / "almost.tar.gz").write_bytes(whole[:-4])
-    for part in range(1, 6):
-        flipped = bytearray(whole)
-        flipped[len(whole) * part // 6] ^= 1
-        (bad / f"flipped-{part}.tar.gz").write_bytes(flipped)
-    (bad / "text.tar.gz").write_text("no archive")
-    (bad / "empty.tar.gz").touch()
-    repacked = tmp_path / "repacked"
-    repacked.mkdir()
-    with tarfile.open(path) as archive:
-        archive.extractall(repacked, filter="data")
-    dump = next(repacked.glob("*.dump")).name
-    pack(bad / "foreign.tar.gz", repacked, {"SHA256SUMS": "SHA256SUMS", "README.md": dump})
-    pack(
-        bad / "other-kind.tar.gz",
-        repacked,
-        {"SHA256SUMS": "SHA256SUMS", "oracle.dump": dump, "media.tar": "media.tar"},
-    )
-    pack(
-        bad / "swapped.tar.gz",
-        repacked,
-        {"SHA256SUMS": "SHA256SUMS", dump: "media.tar", "media.tar": dump},
-    )
     before, made, containers = contents(stack), backups(stack), running(stack)
 
-    for file in [*sorted(bad.iterdir()), tmp_path / "missing.tar.gz"]:
-        refused = restore(stack, file, check=False)
-        sentence = refused.stdout.strip().splitlines()
-        assert refused.returncode != 0, file
-        assert sentence[0].endswith("nothing was changed."), file
-        assert len(sentence) == 2, "the second is the one of make"
+    for file in bad_backups(path, tmp_path):
+        code, told = restore(stack, file)
+        sentence, *of_make = told.strip().splitlines()
+        assert code != 0, file
+        assert sentence.endswith("nothing was changed."), file
+        assert len(of_make) == 1
     for answer in ("no", "y", "''"):
-        assert "Nothing was changed." in restore(stack, path, answer, check=False).stdout
+        assert "Nothing was changed." in restore(stack, path, answer)[1]
 
     assert backups(stack) == made
     assert running(stack) == containers
     assert contents(stack) == before
 
 
-def pack(file: Path, folder: Path, members: dict[str, str]) -> None:
-    """Write an archive of files from a folder (name in the archive → file)."""
-    with tarfile.open(file, "w:gz") as archive:
-        for name, source in members.items():
-            archive.add(folder / source, name)
-
-
 @with_and_without_server
 def test_backup_that_fails_or_is_interrupted_leaves_nothing(stack: Stack) -> None:
-    made = backups(stack)
+    made, containers = backups(stack), running(stack)
 
     stack.execute("sh", "-c", "echo > /data/media/closed; chmod 0 /data/media/closed")
     unreadable = stack.run("make", "backup", check=False)
@@ -364,95 +336,65 @@ def test_backup_that_fails_or_is_interrupted_leaves_nothing(stack: Stack) -> Non
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as interrupted:
-        while not [*stack.folder.glob("backups/.*/*.dump")] and interrupted.poll() is None:
-            time.sleep(0.01)
+        until(lambda: [*stack.folder.glob("backups/.*/*.dump")])
         os.killpg(interrupted.pid, signal.SIGINT)
 
     assert unreadable.returncode != 0
     assert "No backup: the media could not be read." in unreadable.stdout
     assert interrupted.returncode != 0
     assert backups(stack) == made
-    left = stack.run("docker", "ps", "--all", "--quiet", "--filter", f"name={stack.name}-files")
-    assert left.stdout == ""
+    until(lambda: running(stack) == containers)
 
 
-@pytest.mark.xdist_group("production-postgresql")
-def test_postgresql_goes_from_one_major_version_to_the_next(
-    engine: None, rendered: Path, tmp_path: Path
+def commands_of(page: Path, heading: str) -> list[str]:
+    """The commands that a page shows under a heading."""
+    section = page.read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return re.findall("^    (.+)$", section, re.MULTILINE)
+
+
+@pytest.mark.xdist_group("backup-upgrade")
+def test_postgresql_goes_from_one_major_version_to_the_next_as_documented(
+    engine: None, tmp_path: Path
 ) -> None:
-    name = "backup-upgrade"
-    kept = f"{name}_db_17"
-    database = name_of(BY_DATABASE["postgresql"]).replace("-", "_")
-    old, new = (
-        '17|; s|"db:.*"|"db:/var/lib/postgresql/data"|',
-        '18|; s|"db:.*"|"db:/var/lib/postgresql"|',
+    project = render(tmp_path, project_slug="backup-upgrade")
+    file = project / "docker-compose.prod.yml"
+    commands = commands_of(project / "deploy" / "backups.md", "A newer PostgreSQL")
+
+    def replace(*pairs: tuple[str, str]) -> None:
+        text = file.read_text()
+        for old, new in pairs:
+            assert old in text
+            text = text.replace(old, new)
+        file.write_text(text)
+
+    def run(command: str) -> str:
+        return stack.run("sh", "-c", f"echo yes | {command}").stdout
+
+    replace(
+        ("postgres:18", "postgres:17"), ("db:/var/lib/postgresql", "db:/var/lib/postgresql/data")
     )
+    with filled(project) as stack:
+        before = contents(stack)
+        *prepare, bring_back, clean_up = commands
 
-    def ask(*queries: str) -> str:
-        commands = [f"--command={query}" for query in queries]
-        psql = ("psql", "--username=postgres", "--no-align", "--tuples-only", *commands)
-        return site.execute(*psql, database, service="db").strip()
+        archive = [run(command) for command in prepare][-1].split()[-1]
+        replace(
+            ("postgres:17", "postgres:18"),
+            ("db:/var/lib/postgresql/data", "db-18:/var/lib/postgresql"),
+            ("\n  db:\n  uploads:", "\n  db-18:\n  uploads:"),
+        )
+        run(bring_back.replace("backups/NAME.tar.gz", archive))
 
-    def use(version: str) -> None:
-        site.run("sed", "-i", f"s|postgres:1[78]|postgres:{version}", "docker-compose.prod.yml")
-
-    def volumes() -> list[str]:
-        return site.run(
-            "docker", "volume", "ls", "--quiet", "--filter", f"name={name}"
-        ).stdout.split()
-
-    role = "SELECT rolpassword, has_table_privilege(rolname, 'users_user', 'SELECT') FROM pg_authid WHERE rolname = 'it''s'"
-    password = "SELECT rolpassword FROM pg_authid WHERE rolname = 'postgres'"
-    try:
-        with up(
-            rendered, tmp_path, BY_DATABASE["postgresql"], name, f"s|postgres:18|postgres:{old}"
-        ) as site:
-            ask(
-                "CREATE ROLE \"it's\" LOGIN PASSWORD 'secret'",
-                'GRANT SELECT ON users_user TO "it\'s"',
-                "CREATE FUNCTION fine(int) RETURNS bool LANGUAGE sql"
-                " AS 'SELECT count(*) >= 0 FROM users_user'",
-                "CREATE TABLE unloadable (id int CHECK (fine(id)))",
-                "INSERT INTO unloadable VALUES (1)",
-            )
-            before, there, roles = contents(site), volumes(), (ask(role), ask(password))
-
-            use(new)
-            failed = site.run("make", "upgrade-db", check=False)
-            assert failed.returncode != 0
-            assert "The data was not changed, and is of PostgreSQL 17" in failed.stdout
-            assert volumes() == there
-            use(old)
-            site.compose("up", "--wait")
-            assert contents(site) == before
-
-            ask("DROP TABLE unloadable")
-            before = contents(site)
-            use(new)
-            start = time.monotonic()
-            upgraded = site.run("make", "upgrade-db").stdout
-            print("measured:", upgraded, f"{time.monotonic() - start:.1f} s", before)
-            assert contents(site) == before
-            assert ask("SHOW server_version").startswith("18")
-            assert (ask(role), ask(password)) == roles
-            assert fetch(site, "/accounts/login/").status == 200
-            assert f"docker volume rm {kept}" in upgraded
-            assert volumes() == sorted([*there, kept])
-
-            assert "nothing to do" in site.run("make", "upgrade-db").stdout
-            # The old server still reads what is kept
-            single = (
-                f'echo "SELECT count(*) FROM users_user" | postgres --single -D /old {database}'
-            )
-            asked = (
-                "docker",
-                "run",
-                "--rm",
-                "--network=none",
-                "--user=postgres",
-                f"--volume={kept}:/old",
-            )
-            told = site.run(*asked, "--entrypoint=sh", "postgres:17", "-c", single).stdout
-            assert 'count = "3000"' in told
-    finally:
-        subprocess.run(["docker", "volume", "rm", "--force", kept], check=True, capture_output=True)
+        version = stack.execute(
+            "psql", "--username=postgres", "-c", "SHOW server_version", service="db"
+        )
+        assert re.search(r"^ 18", version, re.MULTILINE)
+        assert contents(stack) == before
+        assert fetch(stack, "/accounts/login/").status == 200
+        # The server of before still reads what is kept
+        single = 'echo "SELECT count(*) FROM users_user" | postgres --single -D /old backup_upgrade'
+        old_server = ("docker", "run", "--rm", "--network=none", "--user=postgres")
+        kept = "--volume=backup-upgrade_db:/old"
+        told = stack.run(*old_server, kept, "--entrypoint=sh", "postgres:17", "-c", single)
+        assert 'count = "3000"' in told.stdout
+        run(clean_up)

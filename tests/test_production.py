@@ -4,7 +4,6 @@ import http.client
 import json
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,33 +12,22 @@ from tests.matrix import declined_packages
 from tests.production import (
     BY_DATABASE,
     assert_locked_down,
-    each,
     fetch,
     load,
-    prepared,
-    serving,
+    serving_project,
+    site,
+    until,
 )
-from tests.stack import Stack
+from tests.rendering import render
+from tests.stack import Stack, on
 
 pytestmark = pytest.mark.container
 
-each_database = each(BY_DATABASE)
-each_server = each(name for name in BY_DATABASE if name != "sqlite")
-each_api = each(name for name in BY_DATABASE if BY_DATABASE[name]["rest_api"] != "none")
+STACKS = {f"production-{database}": answers for database, answers in BY_DATABASE.items()}
 
-
-@pytest.fixture(scope="module")
-def stack(
-    engine: None,
-    request: pytest.FixtureRequest,
-    rendered: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Stack]:
-    """The production stack of a database, up and healthy."""
-    variant: dict[str, str] = request.param
-    name = f"production-{variant['database']}"
-    with serving(prepared(rendered, tmp_path_factory.mktemp("production"), variant, name)) as up:
-        yield up
+each_database = on(serving_project, STACKS)
+each_server = on(serving_project, {k: v for k, v in STACKS.items() if v["database"] != "sqlite"})
+each_api = on(serving_project, {k: v for k, v in STACKS.items() if v["rest_api"] != "none"})
 
 
 @each_database
@@ -97,7 +85,7 @@ def test_secrets_are_closed_to_others_and_stay_in_their_files(stack: Stack) -> N
     folder = stack.folder / "secrets"
     containers = stack.compose("ps", "--all", "--quiet").split()
     told = stack.run("docker", "inspect", *containers).stdout
-    told += stack.run("docker", "history", "--no-trunc", stack.environment["IMAGE"]).stdout
+    told += stack.run("docker", "history", "--no-trunc", stack.name).stdout
     told += stack.compose("logs")
 
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -218,7 +206,7 @@ def test_image_holds_nothing_but_what_runs(stack: Stack) -> None:
     assert not set(found.split()) & {"tests", ".env", "secrets", "deploy", "docker-compose.yml"}
     assert "/" not in found
     assert not installed & {"pytest", "mypy", "ruff", "coverage", "sentry-sdk", "prometheus-client"}
-    assert not installed & declined_packages(BY_DATABASE[stack.name.rpartition("-")[2]])
+    assert not installed & declined_packages(STACKS[stack.name])
     assert {"django", "granian"} <= installed
 
 
@@ -227,3 +215,29 @@ def test_deployment_check_is_silent(stack: Stack) -> None:
     check = ("python", "manage.py", "check", "--deploy", "--fail-level", "WARNING")
 
     assert "no issues (0 silenced)" in stack.execute(*check)
+
+
+@pytest.mark.xdist_group("elsewhere")
+def test_database_elsewhere_takes_two_lines(engine: None, tmp_path: Path) -> None:
+    elsewhere = site(render(tmp_path, project_slug="elsewhere"))
+    server = "elsewhere-db"
+    ready = ("docker", "exec", server, "pg_isready", "--host=127.0.0.1")
+    elsewhere.environment["DB_REPLICAS"] = "0"
+    url = elsewhere.folder / "secrets" / "database_url"
+    url.unlink()
+    url.write_text(f"postgresql://postgres:password@{server}:5432/another")
+    try:
+        elsewhere.compose("up", "--no-start", "--build")
+        elsewhere.run(
+            *("docker", "run", "--detach", f"--name={server}", "--network=elsewhere_front"),
+            *("--env=POSTGRES_PASSWORD=password", "--env=POSTGRES_DB=another", "postgres:18"),
+        )
+        until(lambda: elsewhere.run(*ready, check=False).returncode == 0)
+        elsewhere.compose("up", "--wait", "--wait-timeout=300")
+
+        assert fetch(elsewhere, "/health/ready").status == 200
+        assert "db" not in elsewhere.compose("ps", "--services").split()
+    finally:
+        elsewhere.run("docker", "rm", "--force", "--volumes", server, check=False)
+        elsewhere.compose("down", "--volumes", "--timeout=5")
+        elsewhere.run("docker", "rmi", "--force", elsewhere.name, check=False)

@@ -4,15 +4,14 @@ import http.client
 import json
 import ssl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.production import BY_DATABASE, fetch, prepared, serving, until
-from tests.stack import Stack
-
-pytestmark = [pytest.mark.container, pytest.mark.xdist_group("survival")]
+from tests.production import fetch, serving, site, until
+from tests.stack import Stack, on
 
 # The first start of the database takes half a minute longer, and uploads have two megabytes
 OBSTACLES = """
@@ -55,22 +54,22 @@ urlpatterns += [path("upload", upload), path("environment", environment)]
 """
 
 
-@pytest.fixture(scope="module")
-def stack(
-    engine: None, rendered: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
-    """A production stack with obstacles, started once."""
-    name = "survival"
-    stack = prepared(rendered, tmp_path_factory.mktemp(name), BY_DATABASE["postgresql"], name)
-    (stack.folder / "obstacles.yml").write_text(OBSTACLES)
-    with (stack.folder / "config" / "urls.py").open("a") as urls:
+@contextmanager
+def obstructed(project: Path) -> Iterator[Stack]:
+    """A production stack with obstacles, and with all its extras."""
+    stack = site(project)
+    (project / "obstacles.yml").write_text(OBSTACLES)
+    with (project / "config" / "urls.py").open("a") as urls:
         urls.write(VIEWS)
     stack.environment["COMPOSE_FILE"] += ":obstacles.yml"
     stack.environment["EXTRAS"] = "metrics sentry"
     stack.environment["METRICS"] = "true"
     stack.environment["SENTRY_DSN"] = "http://key@127.0.0.1:9/1"
-    with serving(stack) as up:
-        yield up
+    with serving(stack):
+        yield stack
+
+
+pytestmark = [pytest.mark.container, on(obstructed, {"survival": {}})]
 
 
 def upload(stack: Stack, size: int) -> tuple[int, str]:
@@ -221,27 +220,3 @@ def test_proxy_speaks_the_newer_kinds_of_http(stack: Stack) -> None:
     assert spoken == "h2"
     assert 'h3=":443"' in fetch(stack, "/").headers["Alt-Svc"]
     assert stack.compose("port", "--protocol=udp", "proxy", "443").strip().endswith(f":{port}")
-
-
-def test_database_elsewhere_takes_two_lines(engine: None, rendered: Path, tmp_path: Path) -> None:
-    name = "elsewhere"
-    elsewhere = prepared(rendered, tmp_path, BY_DATABASE["postgresql"], name)
-    elsewhere.environment["DB_REPLICAS"] = "0"
-    url = elsewhere.folder / "secrets" / "database_url"
-    url.unlink()
-    url.write_text("postgresql://postgres:password@elsewhere-db:5432/another")
-    try:
-        elsewhere.compose("up", "--no-start", "--build")
-        elsewhere.run(
-            *("docker", "run", "--detach", "--rm", "--name=elsewhere-db"),
-            *(f"--network={name}_front", "--env=POSTGRES_PASSWORD=password"),
-            *("--env=POSTGRES_DB=another", "postgres:18"),
-        )
-        elsewhere.compose("up", "--wait", "--wait-timeout=300")
-
-        assert fetch(elsewhere, "/health/ready").status == 200
-        assert "db" not in elsewhere.compose("ps", "--services").split()
-    finally:
-        elsewhere.run("docker", "rm", "--force", "--volumes", "elsewhere-db", check=False)
-        elsewhere.compose("down", "--volumes", "--rmi=local", "--timeout=5")
-        elsewhere.run("docker", "rmi", "--force", name, check=False)

@@ -56,18 +56,20 @@ docker compose up --no-start --no-recreate --no-deps --scale "web=$((count * 2))
 new=$(docker compose ps --all --quiet web | grep -vF "$old")
 for container in $new; do docker network disconnect "${project}_front" "$container"; done
 docker start $new >/dev/null
-for _ in $(seq 300); do
-    states=$(docker inspect --format '{{ "{{.State.Status}} {{.State.Health.Status}}" }}' $new)
-    case $states in
+for second in $(seq 300 -1 0); do
+    case $(docker inspect --format '{{ "{{.State.Status}} {{.State.Health.Status}}" }}' $new) in
         *exited* | *restarting* | *unhealthy*) exit 1 ;;
-        *starting*) sleep 1 ;;
+        *starting*) [ "$second" -gt 0 ] && sleep 1 ;;
         *) break ;;
     esac
 done
-case $states in *starting*) exit 1 ;; esac
 
-# From standard input, because the container may still see the file as it was
-docker compose exec -T proxy caddy reload --config - --adapter caddyfile <Caddyfile
+# A file that was replaced, as git does, the container still sees as it was
+if docker compose exec -T proxy cat /etc/caddy/Caddyfile | cmp -s - Caddyfile; then
+    docker compose exec -T proxy caddy reload --config /etc/caddy/Caddyfile
+else
+    docker compose exec -T proxy caddy reload --config - --adapter caddyfile <Caddyfile
+fi
 for container in $new; do docker network connect --alias web "${project}_front" "$container"; done
 trap - INT TERM
 trap show_failures EXIT

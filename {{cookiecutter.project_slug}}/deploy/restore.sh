@@ -1,5 +1,5 @@
 #!/bin/sh
-# Replace the database and the media of the production stack by those of a backup: restore.sh FILE
+# Replace the database and the uploaded files of production by those of a backup: restore.sh FILE
 set -eu
 # shellcheck source-path=SCRIPTDIR source=stack.sh
 . "$(dirname "$0")/stack.sh"
@@ -7,77 +7,55 @@ set -eu
 file="${1:-}"
 [ -n "$file" ] || fail "Say which backup: make restore FILE=backups/NAME.tar.gz"
 [ -f "$file" ] || fail "There is no file $file; nothing was changed."
-
-mkdir -p backups
-mkdir "backups/.restore.$$"
-work="backups/.restore.$$"
-members="$(tar -tzf "$file" 2>/dev/null)" ||
-    fail "$file is damaged, or not an archive; nothing was changed."
+members=$(tar -tzf "$file" 2>/dev/null) || fail "$file is damaged, or not an archive; nothing was changed."
 [ "$members" = "SHA256SUMS
 $dump
 media.tar" ] || fail "$file is not a backup of this kind of database: it has no $dump; nothing was changed."
+mkdir -p backups
+mkdir "backups/.$$.restore"
+work="backups/.$$.restore"
 tar -xzf "$file" -C "$work"
 (cd "$work" && sha256sum "$dump" media.tar | cmp -s - SHA256SUMS) ||
     fail "$file is damaged: its parts are not what its list says; nothing was changed."
 
-printf 'All data of %s will be replaced by those of %s. Type yes to go on: ' "$STACK" "$file"
+printf 'All data of %s will be replaced by those of %s. Type yes to go on: ' "$project" "$file"
 read -r answer || answer=
 [ "$answer" = yes ] || fail "Nothing was changed."
 
-# An empty stack has no volume yet
-full=
-! docker volume inspect "${STACK}_db" >/dev/null 2>&1 || full=yes
-! docker volume inspect "${STACK}_uploads" >/dev/null 2>&1 || full=yes
-
+volumes=$(docker volume ls --quiet --filter "label=com.docker.compose.project=$project")
 safety=
-progress=unchanged
+state=unchanged
 on_exit() {
     status=$?
-    clean_up
-    [ "$status" = 0 ] || case "$progress" in
+    rm -rf "$work"
+    [ "$status" = 0 ] || case $state in
         unchanged)
             echo "No data was changed." >&2
-            [ -z "$full" ] || start --no-recreate || true
+            [ -z "$volumes" ] || docker compose up --detach --wait --no-recreate
             ;;
-        replacing)
-            echo "The data may be incomplete now, so the site stays stopped: restore again, $file" \
-                "${safety:+or what was there, $safety}" >&2
-            ;;
+        replacing) echo "The data may be incomplete, so the site stays stopped: restore $file ${safety:+or $safety }again." >&2 ;;
         replaced) echo "The data is that of $file, but the site did not start." >&2 ;;
     esac
 }
 trap on_exit EXIT
 
-if ! on_swarm; then
-    docker compose --progress quiet up --no-start --no-recreate
-    [ "$server" = migrate ] ||
-        docker compose --progress quiet up --detach --wait --no-deps --no-recreate "$server"
-fi
-open_stack
-# shellcheck disable=SC2046 # a list of words
-stop $(writers)
-if [ -n "$full" ]; then
-    safety="$(sh deploy/backup.sh)"
+# shellcheck disable=SC2046 # a word each
+docker compose stop $(docker compose config --services | grep -vx db)
+if [ -n "$volumes" ]; then
+    # {% if cookiecutter.database != "sqlite" %}
+    docker compose up --detach --wait --no-recreate db
+    # {% endif %}
+    safety=$(sh deploy/backup.sh)
     echo "What was there is in $safety"
 fi
 
-progress=replacing
-docker exec -i "$database" sh -euc "$(
-    cat <<'END'
-{{ cookiecutter._databases[cookiecutter.database].load | join("\n") }}
-END
-)" <"$work/$dump"
-# Apart, because the end of the input may come too early
-docker exec "$database" sh -euc "$(
-    cat <<'END'
-{{ cookiecutter._databases[cookiecutter.database].swap | join("\n") }}
-END
-)"
-docker exec -i "$files" sh -euc 'cd "$MEDIA_ROOT"
-    find . -mindepth 1 -delete
-    # Without the first component, the folder itself, which belongs to root
-    tar -x --preserve-permissions --strip-components=1' <"$work/media.tar"
-progress=replaced
-
-start --no-recreate
-echo "$STACK has the data of $file."
+# {% if cookiecutter.database != "sqlite" %}
+# Recreates it if docker-compose.prod.yml has changed: a newer server starts on a volume of its own
+docker compose up --detach --wait db
+# {% endif %}
+state=replacing
+write_database <"$work/$dump"
+write_media <"$work/media.tar"
+state=replaced
+docker compose up --detach --wait
+echo "$project has the data of $file."

@@ -1,18 +1,13 @@
 #!/bin/sh
-# Shared by the scripts beside it: the containers of the production stack, under Compose or on a node of a Swarm
+# shellcheck disable=SC2016,SC2034  # scripts for the shell of a container, variables for the other scripts
+#
+# Shared by backup.sh and restore.sh: how to read and replace the data of production
 
 umask 077
 cd "$(dirname "$0")/.." || exit
-export COMPOSE_FILE="${COMPOSE_FILE:-docker-compose.prod.yml}"
-STACK="${STACK:-$(docker compose config | sed -n 's/^name: "\{0,1\}\([^"]*\).*/\1/p')}"
-export STACK COMPOSE_PROJECT_NAME="$STACK"
-
-# Of the kind of the database: its part of an archive, and where its tools are
-# shellcheck disable=SC2034 # for the other scripts
+export COMPOSE_FILE="${COMPOSE_FILE:-docker-compose.prod.yml}" COMPOSE_PROGRESS=quiet
+project=$(docker compose config | sed -n 's/^name: "\{0,1\}\([^"]*\).*/\1/p')
 dump="{{ cookiecutter.database }}.dump"
-server="{{ cookiecutter._databases[cookiecutter.database].tools_in }}"
-
-files="$STACK-files-$$"
 work=
 
 fail() {
@@ -20,84 +15,73 @@ fail() {
     exit 1
 }
 
-clean_up() {
-    docker rm --force --volumes "$files" >/dev/null 2>&1 || true
-    [ -z "$work" ] || rm -rf "$work"
-}
-trap clean_up EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 141' PIPE
-trap 'exit 143' TERM
+trap '[ -z "$work" ] || rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT PIPE TERM
 
-on_swarm() {
-    docker service inspect "${STACK}_migrate" >/dev/null 2>&1
+# Run a script beside the volumes of the application, in a container of its own
+in_container() {
+    docker compose run --rm --no-deps --no-TTY migrate sh -euc "$1"
 }
 
-# The containers of a service; more filters may follow
-containers() {
-    service="$1"
-    shift
-    docker ps --all --quiet "$@" --filter "label=com.docker.compose.project=$STACK" \
-        --filter "label=com.docker.compose.service=$service"
-    docker ps --all --quiet "$@" --filter "label=com.docker.swarm.service.name=${STACK}_$service"
+# {% if cookiecutter.database != "sqlite" %}
+in_database() {
+    docker compose exec --no-TTY db sh -euc "$1"
 }
 
-# Every service with its image
-services() {
-    if on_swarm; then
-        docker service ls --quiet --filter "label=com.docker.stack.namespace=$STACK" |
-            xargs -r docker service inspect \
-                --format '{{ "{{.Spec.Name}} {{.Spec.TaskTemplate.ContainerSpec.Image}}" }}' |
-            sed "s/^${STACK}_//"
-    else
-        docker ps --all --quiet --filter "label=com.docker.compose.project=$STACK" |
-            xargs -r docker inspect \
-                --format '{{ '{{index .Config.Labels "com.docker.compose.service"}} {{.Config.Image}}' }}'
-    fi
+# {% endif %}
+# {% if cookiecutter.__backend == "postgresql" %}
+read_database() {
+    in_database 'pg_dump --username=postgres --no-owner --no-privileges "$POSTGRES_DB"'
 }
 
-# The services that may write: those with the image of the application
-writers() {
-    services | awk '{ image[$1] = $2 }
-        END { for (name in image) if (image[name] == image["migrate"]) print name }'
+write_database() {
+    in_database 'export PGUSER=postgres PGOPTIONS=--client-min-messages=warning
+        dropdb --if-exists --force "$POSTGRES_DB"
+        createdb --template=template0 "$POSTGRES_DB"
+        psql --no-psqlrc --quiet --output=/dev/null --single-transaction --set=ON_ERROR_STOP=1 "$POSTGRES_DB"'
 }
 
-stopped=
-stop() {
-    if on_swarm; then
-        for service in "$@"; do
-            stopped="$stopped $(docker service inspect --format \
-                '{{ "{{.Spec.Name}}={{.Spec.Mode.Replicated.Replicas}}" }}' "${STACK}_$service")"
-            docker service scale --detach=false "${STACK}_$service=0" >/dev/null
-        done
-    else
-        docker compose --progress quiet stop "$@"
-    fi
+# {% endif %}
+# {% if cookiecutter.__backend == "mysql" %}
+read_database() {
+    in_database 'export MYSQL_PWD="$(cat /run/secrets/database_password)"
+        {{ cookiecutter._databases[cookiecutter.database].dump }} --user=root --single-transaction --routines --triggers --events --hex-blob \
+            --default-character-set=utf8mb4 --max-allowed-packet=1G {{ cookiecutter.__database_name }}'
 }
 
-# Start what was stopped; what follows is for `docker compose up`
-start() {
-    if on_swarm; then
-        # shellcheck disable=SC2086 # a list of words
-        [ -z "$stopped" ] || docker service scale --detach=false $stopped >/dev/null
-    else
-        docker compose --progress quiet up --detach --wait "$@"
-    fi
+write_database() {
+    in_database 'export MYSQL_PWD="$(cat /run/secrets/database_password)"
+        {{ cookiecutter._databases[cookiecutter.database].client }} --user=root </dev/null --execute="SET GLOBAL max_allowed_packet = 1073741824;
+            DROP DATABASE IF EXISTS \`{{ cookiecutter.__database_name }}\`; CREATE DATABASE \`{{ cookiecutter.__database_name }}\`"
+        {{ cookiecutter._databases[cookiecutter.database].client }} --user=root --default-character-set=utf8mb4 --max-allowed-packet=1G {{ cookiecutter.__database_name }}'
 }
 
-# The volumes are reached from a container of their own, which is there also while `migrate` fails
-open_stack() {
-    migrate="$(containers migrate | head -n 1)"
-    [ -n "$migrate" ] || fail "No container of $STACK's service migrate is on this machine."
-    # Its volumes and its image; --volumes-from cannot take a container that has a tmpfs
-    mounts="$(docker inspect --format \
-        '{{ '{{range .Mounts}}{{if eq .Type "volume"}} --volume={{.Name}}:{{.Destination}}{{end}}{{end}}' }}' "$migrate")"
-    # shellcheck disable=SC2086 # a list of words
-    docker run --detach --rm --name "$files" --init --no-healthcheck --network none --read-only \
-        --cap-drop ALL --security-opt no-new-privileges --user 10001:10001 $mounts \
-        --entrypoint sleep "$(docker inspect --format '{{ "{{.Image}}" }}' "$migrate")" infinity >/dev/null
-    database="$files"
-    [ "$server" = migrate ] || database="$(containers "$server" --filter status=running | head -n 1)"
-    [ -n "$database" ] || fail "No container of $STACK's service $server is running on this machine."
+# {% endif %}
+# {% if cookiecutter.__backend == "sqlite3" %}
+read_database() {
+    copy="/data/database/backup.$$"
+    in_container "trap 'rm -f $copy' EXIT
+        python -m sqlite3 /data/database/db.sqlite3 \"VACUUM INTO '$copy'\" >&2
+        cat $copy"
+}
+
+write_database() {
+    in_container 'cd /data/database
+        cat >restored.sqlite3
+        rm -f db.sqlite3-wal db.sqlite3-shm
+        mv restored.sqlite3 db.sqlite3'
+}
+
+# {% endif %}
+read_media() {
+    # 1: a file came, went or grew meanwhile, so no row of the dump names it
+    in_container 'tar -c --directory "$MEDIA_ROOT" \
+        --warning=no-file-changed --warning=no-file-removed . || [ $? = 1 ]'
+}
+
+write_media() {
+    # Without the first component, the folder itself, which belongs to root
+    in_container 'cd "$MEDIA_ROOT"
+        find . -mindepth 1 -delete
+        tar -x --preserve-permissions --strip-components=1'
 }
