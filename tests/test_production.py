@@ -19,7 +19,7 @@ from tests.production import (
     until,
 )
 from tests.rendering import render
-from tests.stack import Stack, on
+from tests.stack import Stack, on, removed
 
 pytestmark = pytest.mark.container
 
@@ -226,18 +226,18 @@ def test_database_elsewhere_takes_two_lines(engine: None, tmp_path: Path) -> Non
     url = elsewhere.folder / "secrets" / "database_url"
     url.unlink()
     url.write_text(f"postgresql://postgres:password@{server}:5432/another")
-    try:
+    with removed(elsewhere):
         elsewhere.compose("up", "--no-start", "--build")
         elsewhere.run(
             *("docker", "run", "--detach", f"--name={server}", "--network=elsewhere_front"),
             *("--env=POSTGRES_PASSWORD=password", "--env=POSTGRES_DB=another", "postgres:18"),
         )
-        until(lambda: elsewhere.run(*ready, check=False).returncode == 0)
-        elsewhere.compose("up", "--wait", "--wait-timeout=300")
+        try:
+            until(lambda: elsewhere.run(*ready, check=False).returncode == 0)
+            elsewhere.compose("up", "--wait", "--wait-timeout=300")
 
-        assert fetch(elsewhere, "/health/ready").status == 200
-        assert "db" not in elsewhere.compose("ps", "--services").split()
-    finally:
-        elsewhere.run("docker", "rm", "--force", "--volumes", server, check=False)
-        elsewhere.compose("down", "--volumes", "--timeout=5")
-        elsewhere.run("docker", "rmi", "--force", elsewhere.name, check=False)
+            assert fetch(elsewhere, "/health/ready").status == 200
+            assert "db" not in elsewhere.compose("ps", "--services").split()
+        finally:
+            elsewhere.run("docker", "rm", "--force", "--volumes", server)
+            elsewhere.run("docker", "rmi", "--force", elsewhere.name)
