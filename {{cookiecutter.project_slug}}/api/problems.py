@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
@@ -12,48 +11,18 @@ CONTENT_TYPE = "application/problem+json"
 
 SCHEMA = {
     "type": "object",
-    "required": ["type", "title", "status"],
+    "required": ["title", "status"],
     "properties": {
-        "type": {"type": "string", "format": "uri-reference"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["field", "detail"],
-                "properties": {
-                    "field": {"type": "string"},
-                    "detail": {"type": "string"},
-                },
-            },
-        },
+        "errors": {},
     },
 }
 
-# 406 and 415 only where the framework looks at the headers behind them
-STATUSES = (400, 401, 403, 404, 405, 406, 415, 429, 500)
-
-
-def problem(
-    status: int, detail: str = "", errors: list[dict[str, str]] | None = None
-) -> dict[str, Any]:
-    """Describe an error; `errors` says what is wrong with each field."""
-    described: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-    }
-    if detail:
-        described["detail"] = detail
-    if errors:
-        described["errors"] = errors
-    return described
-
 
 class ProblemMiddleware:
-    """Replace error pages under /api/: those of Django, of other middleware and of a failed view."""
+    """Rewrite errors under /api/, whether the framework, Django or a middleware answered them."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -62,29 +31,41 @@ class ProblemMiddleware:
         response = self.get_response(request)
         status = response.status_code
         # While DEBUG is on, Django's page about an exception says more
-        if (
-            not request.path.startswith("/api/")
-            or status < 400
-            or (status == 500 and settings.DEBUG)
-            or response.headers.get("Content-Type") == CONTENT_TYPE
-        ):
+        if status < 400 or (status == 500 and settings.DEBUG):
             return response
-        # The response stays, because its headers and cookies still count
-        response.content = json.dumps(problem(status)).encode()
-        response.headers["Content-Type"] = CONTENT_TYPE
-        response.headers["Content-Length"] = str(len(response.content))
+        if request.path.startswith("/api/"):
+            # The response stays, because its headers and cookies still count
+            response.content = json.dumps(problem(response)).encode()
+            response.headers["Content-Type"] = CONTENT_TYPE
+            response.headers["Content-Length"] = str(len(response.content))
+            if status == 401:
+                response.headers.setdefault("WWW-Authenticate", "Bearer")
         return response
 
 
-def document(schema: dict[str, Any]) -> dict[str, Any]:
-    """Add to an OpenAPI document the errors that every operation can answer."""
-    schema["components"].setdefault("schemas", {})["Problem"] = SCHEMA
+def problem(response: HttpResponse) -> dict[str, Any]:
+    """Describe an error; `errors` is what the framework says about fields that are wrong."""
+    described: dict[str, Any] = {
+        "title": response.reason_phrase,
+        "status": response.status_code,
+    }
+    if response.headers.get("Content-Type", "").startswith("application/json"):
+        said = json.loads(response.content)
+        if isinstance(said, dict) and isinstance(said.get("detail"), str):
+            described["detail"] = said["detail"]
+        else:
+            described["errors"] = said
+    return described
+
+
+def add_problems(result: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """Say in an OpenAPI document that every operation can answer with a problem."""
+    result["components"]["schemas"]["Problem"] = SCHEMA
     content = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    for path in schema["paths"].values():
+    for path in result["paths"].values():
         for operation in path.values():
-            for status in STATUSES:
-                operation["responses"].setdefault(
-                    str(status),
-                    {"description": HTTPStatus(status).phrase, "content": content},
-                )
-    return schema
+            operation["responses"]["default"] = {
+                "description": "Error",
+                "content": content,
+            }
+    return result

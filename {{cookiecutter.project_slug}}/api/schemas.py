@@ -1,18 +1,14 @@
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-from django.core.paginator import EmptyPage, Paginator
-from django.db.models import QuerySet
-from django.http import Http404, HttpRequest
 from ninja import Field, FilterLookup, FilterSchema, Schema
-from ninja.pagination import PaginationBase
-from pydantic import BaseModel, ConfigDict, StringConstraints, WithJsonSchema
+from ninja.pagination import LimitOffsetPagination
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
-# PostgreSQL stores every character but this one
-NO_NUL = r"^[^\x00]*$"
-
-Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=150, pattern=NO_NUL)
+# Without the one character that PostgreSQL cannot store
+Text = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=150, pattern=r"^[^\x00]*$"),
 ]
 
 
@@ -23,7 +19,6 @@ class UserOut(Schema):
     last_name: str
     email: str
     is_staff: bool
-    is_active: bool
     date_joined: datetime
 
 
@@ -33,16 +28,15 @@ class UserIn(BaseModel):
     # A Schema of Ninja would take any value for an object without attributes
     model_config = ConfigDict(from_attributes=False)
 
-    first_name: Name = ""
-    last_name: Name = ""
+    first_name: Text = ""
+    last_name: Text = ""
 
 
-class UserQuery(FilterSchema):
+class UserFilter(FilterSchema):
     """How a list of users can be filtered."""
 
     search: Annotated[
-        str,
-        Field(max_length=150, pattern=NO_NUL),
+        Text,
         FilterLookup(
             [
                 "username__icontains",
@@ -52,33 +46,10 @@ class UserQuery(FilterSchema):
             ]
         ),
     ] = ""
-    # None is what is left out: no query can hold it, so the document does not offer it
-    is_active: Annotated[bool | None, WithJsonSchema({"type": "boolean"})] = None
 
 
-class Pagination(PaginationBase):
-    """Pages of 20 results, or of page_size."""
+class Pagination(LimitOffsetPagination):
+    """Ninja's own, with an offset that every database can take."""
 
-    class Input(Schema):
-        page: int = Field(1, ge=1)
-        page_size: int = Field(20, ge=1, le=100)
-
-    class Output(Schema):
-        count: int
-        results: list[Any]
-
-    items_attribute = "results"
-
-    def paginate_queryset(
-        self,
-        queryset: QuerySet[Any],
-        pagination: Input,
-        request: HttpRequest,
-        **params: Any,
-    ) -> dict[str, Any]:
-        paginator = Paginator(queryset, pagination.page_size)
-        try:
-            page = paginator.page(pagination.page)
-        except EmptyPage as error:
-            raise Http404("Invalid page.") from error
-        return {"count": paginator.count, "results": list(page)}
+    class Input(LimitOffsetPagination.Input):
+        offset: int = Field(0, ge=0, lt=2**31)

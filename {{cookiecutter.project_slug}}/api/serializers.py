@@ -1,6 +1,5 @@
 from typing import Any
 
-from django.db import models
 from rest_framework import serializers
 
 from users.models import User
@@ -16,36 +15,12 @@ class StringField(serializers.CharField):
 
 
 class UserSerializer(serializers.ModelSerializer[User]):
-    """A user, whose own name is all that can be changed here."""
+    """A user, who can change their own name."""
 
-    serializer_field_mapping = serializers.ModelSerializer.serializer_field_mapping | {
-        models.CharField: StringField
-    }
+    first_name = StringField(max_length=150, allow_blank=True, required=False)
+    last_name = StringField(max_length=150, allow_blank=True, required=False)
 
     class Meta:
         model = User
-        fields = (
-            "id",
-            "username",
-            "first_name",
-            "last_name",
-            "email",
-            "is_staff",
-            "is_active",
-            "date_joined",
-        )
-        read_only_fields = (
-            "id",
-            "username",
-            "email",
-            "is_staff",
-            "is_active",
-            "date_joined",
-        )
-
-
-class UserQuery(serializers.Serializer[Any]):
-    """How a list of users can be filtered."""
-
-    search = serializers.CharField(max_length=150, required=False, allow_blank=True)
-    is_active = serializers.BooleanField(required=False)
+        read_only_fields = ("id", "username", "email", "is_staff", "date_joined")
+        fields = (*read_only_fields, "first_name", "last_name")

@@ -1,12 +1,19 @@
-from django.urls import include, path
-from django.views.generic import TemplateView
+from django.urls import path
+# {% if cookiecutter.rest_api == "drf" %}
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
+
+from api.views import MeView, UserListView
 
 urlpatterns = [
-    path("docs/", TemplateView.as_view(template_name="api/docs.html")),
-    # {% if cookiecutter.rest_api == "drf" %}
-    path("v1/", include("api.routes")),
-    # {% endif %}
-    # {% if cookiecutter.rest_api == "ninja" %}
-    path("v1/", include("api.endpoints")),
-    # {% endif %}
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="openapi")),
+    path("v1/openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
+    path("v1/users/", UserListView.as_view()),
+    path("v1/users/me/", MeView.as_view()),
 ]
+# {% endif %}
+# {% if cookiecutter.rest_api == "ninja" %}
+
+from api.endpoints import api
+
+urlpatterns = [path("", api.urls)]
+# {% endif %}

@@ -216,14 +216,6 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 
 STATICFILES_DIRS = [BASE_DIR / "static"]
 
-# {% if cookiecutter.rest_api != "none" %}
-STATICFILES_FINDERS = [
-    "django.contrib.staticfiles.finders.FileSystemFinder",
-    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
-    "api.finders.SwaggerUIFinder",
-]
-
-# {% endif %}
 MEDIA_URL = "media/"
 
 MEDIA_ROOT = env.path("MEDIA_ROOT", BASE_DIR / "media")
@@ -355,9 +347,11 @@ CORS_URLS_REGEX = r"^/api/"
 # {% if cookiecutter.rest_api == "drf" %}
 # Django REST Framework
 # https://www.django-rest-framework.org/api-guide/settings/
+# https://drf-spectacular.readthedocs.io/en/latest/settings.html
+# https://jazzband.github.io/django-rest-knox/settings/
 
-# For its checks; rest_framework itself would only add pages for browsers, which are off
-INSTALLED_APPS += ["drf_spectacular"]
+# Without rest_framework, which would only add its pages for browsers
+INSTALLED_APPS += ["drf_spectacular", "drf_spectacular_sidecar", "knox"]
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -367,12 +361,13 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PAGINATION_CLASS": "api.pagination.Pagination",
+    "DEFAULT_FILTER_BACKENDS": ["rest_framework.filters.SearchFilter"],
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
+    "PAGE_SIZE": 20,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
     "DEFAULT_THROTTLE_RATES": {"user": API_RATE},
     "DEFAULT_METADATA_CLASS": None,
-    "EXCEPTION_HANDLER": "api.errors.handle",
     # The address is the one that the server sees, not what X-Forwarded-For claims
     "NUM_PROXIES": 0,
 }
@@ -384,8 +379,29 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "SERVE_INCLUDE_SCHEMA": False,
-    "POSTPROCESSING_HOOKS": ["api.openapi.add_problems"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "POSTPROCESSING_HOOKS": ["api.problems.add_problems"],
 }
+
+REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer"}
+
+
+# {% endif %}
+# {% if cookiecutter.rest_api == "ninja" %}
+# Django Ninja
+# https://django-ninja.dev/reference/settings/
+
+# For the files of its documentation
+INSTALLED_APPS += ["ninja"]
+
+NINJA_DEFAULT_THROTTLE_RATES = {"user": API_RATE}
+
+# The address is the one that the server sees, not what X-Forwarded-For claims
+NINJA_NUM_PROXIES = 0
+
+NINJA_PAGINATION_PER_PAGE = 20
+
+NINJA_PAGINATION_MAX_LIMIT = 100
 
 
 # {% endif %}

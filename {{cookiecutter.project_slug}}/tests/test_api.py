@@ -4,7 +4,6 @@ import re
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from html.parser import HTMLParser
 from io import StringIO
 from typing import Any
 from unittest.mock import patch
@@ -16,10 +15,8 @@ from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
-from django.utils import timezone
 from pytest_django import Settings
 
-from api.models import Token
 from users.models import User
 
 USERS, ME = "/api/v1/users/", "/api/v1/users/me/"
@@ -32,81 +29,80 @@ def no_requests_yet() -> None:
     cache.clear()
 
 
-@pytest.fixture
-def by_session() -> As:
+def by_session(user: User) -> Client:
     """A browser that is logged in, and that must prove that it means what it sends."""
-
-    def login(user: User) -> Client:
-        client = Client(enforce_csrf_checks=True)
-        client.force_login(user)
-        return client
-
-    return login
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(user)
+    return client
 
 
-@pytest.fixture
-def by_token() -> As:
+def by_token(user: User, *options: str) -> Client:
     """A program that has a token."""
-    return lambda user: program(Token.objects.issue(user))
+    return program(output_of("create_token", user.username, *options))
 
 
 def program(key: str) -> Client:
     return Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {key}"})
 
 
+def output_of(*command: str) -> str:
+    output = StringIO()
+    call_command(*command, stdout=output)
+    return output.getvalue().strip()
+
+
+def listed(client: Client, **query: Any) -> list[str]:
+    """The usernames on a page of the list."""
+    page = client.get(USERS, query).json()
+    entries = next(value for value in page.values() if isinstance(value, list))
+    return [entry["username"] for entry in entries]
+
+
 def change(client: Client, data: Any, **headers: str) -> Any:
     return client.patch(ME, data, "application/json", headers=headers)
 
 
-def assert_problem(response: Any, status: int) -> None:
-    assert response.status_code == status
+def assert_problem(response: Any, *statuses: int) -> None:
+    assert response.status_code in statuses
     assert response.headers["Content-Type"] == "application/problem+json"
-    assert response.json()["status"] == status
+    assert response.json()["status"] == response.status_code
     assert response.json()["title"] == response.reason_phrase
+
+
+either_way = pytest.mark.parametrize("client_of", [by_session, by_token])
 
 
 # Who may do what
 
 
-@pytest.mark.parametrize("way", ["by_session", "by_token"])
-def test_staff_list_users(
-    way: str, request: pytest.FixtureRequest, admin: User, user: User
-) -> None:
-    client = request.getfixturevalue(way)(admin)
-
-    page = client.get(USERS).json()
-
-    assert page["count"] == 2
-    assert {entry["username"] for entry in page["results"]} == {"ada", "root"}
+@either_way
+def test_staff_list_users(client_of: As, admin: User, user: User) -> None:
+    assert sorted(listed(client_of(admin))) == ["ada", "root"]
 
 
-@pytest.mark.parametrize("way", ["by_session", "by_token"])
-def test_others_do_not_list_users(
-    way: str, request: pytest.FixtureRequest, user: User
-) -> None:
-    client = request.getfixturevalue(way)(user)
-
-    assert_problem(client.get(USERS), 403)
+@either_way
+def test_others_do_not_list_users(client_of: As, user: User) -> None:
+    assert_problem(client_of(user).get(USERS), 403)
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(
-    ("method", "path"), [("get", USERS), ("get", ME), ("patch", ME)]
-)
-def test_nobody_gets_in_without_credentials(
-    method: str, path: str, client: Client
-) -> None:
-    response = getattr(client, method)(path)
+@pytest.mark.parametrize("path", [USERS, ME])
+def test_nobody_gets_in_without_credentials(path: str, client: Client) -> None:
+    response = client.get(path)
 
     assert_problem(response, 401)
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
-@pytest.mark.parametrize("way", ["by_session", "by_token"])
-def test_me_is_who_asks(way: str, request: pytest.FixtureRequest, user: User) -> None:
-    client = request.getfixturevalue(way)(user)
+@pytest.mark.django_db
+def test_nobody_changes_anything_without_credentials() -> None:
+    # Where a session could have been, a CSRF token is missing too
+    assert_problem(change(Client(enforce_csrf_checks=True), {}), 401, 403)
 
-    me = client.get(ME).json()
+
+@either_way
+def test_me_is_who_asks(client_of: As, user: User) -> None:
+    me = client_of(user).get(ME).json()
 
     joined = datetime.fromisoformat(me.pop("date_joined"))
     assert abs(joined - user.date_joined) < timedelta(milliseconds=1)
@@ -117,11 +113,10 @@ def test_me_is_who_asks(way: str, request: pytest.FixtureRequest, user: User) ->
         "last_name": "",
         "email": "ada@example.com",
         "is_staff": False,
-        "is_active": True,
     }
 
 
-def test_program_changes_its_users_name(by_token: As, user: User) -> None:
+def test_program_changes_its_users_name(user: User) -> None:
     user.last_name = "Byron"
     user.save()
 
@@ -133,12 +128,11 @@ def test_program_changes_its_users_name(by_token: As, user: User) -> None:
     assert (user.first_name, user.last_name) == ("Zoë 🐍", "Byron")
 
 
-def test_browser_changes_a_name_with_the_csrf_token_alone(
-    by_session: As, user: User
-) -> None:
+def test_browser_changes_a_name_with_the_csrf_token_alone(user: User) -> None:
     client = by_session(user)
-    page = client.get("/api/docs/").content.decode()
-    token = re.search(r'data-csrf-token="(\w+)"', page)
+    # The documentation has the token in its page, or in the script of that page
+    page, script = client.get("/api/docs/"), client.get("/api/docs/?script=")
+    token = re.search(r'"(\w{64})"', f"{page.content!r} {script.content!r}")
     assert token
 
     refused = change(client, {"first_name": "Ada"})
@@ -148,7 +142,7 @@ def test_browser_changes_a_name_with_the_csrf_token_alone(
     assert changed.json()["first_name"] == "Ada"
 
 
-def test_nothing_but_the_name_can_be_changed(by_token: As, user: User) -> None:
+def test_nothing_but_the_name_can_be_changed(user: User) -> None:
     change(by_token(user), {"is_staff": True, "username": "root", "last_name": "King"})
 
     user.refresh_from_db()
@@ -164,43 +158,30 @@ def test_wrong_token_is_refused(key: str) -> None:
     assert_problem(program(key).get(ME), 401)
 
 
-def test_wrong_token_is_refused_in_spite_of_a_session(
-    client: Client, user: User
-) -> None:
-    client.force_login(user)
+def test_wrong_token_is_refused_in_spite_of_a_session(user: User) -> None:
+    response = by_session(user).get(ME, headers={"Authorization": "Bearer wrong"})
 
-    assert_problem(client.get(ME, headers={"Authorization": "Bearer wrong"}), 401)
+    assert_problem(response, 401)
 
 
-def test_expired_token_is_refused(by_token: As, user: User) -> None:
-    client = by_token(user)
-    Token.objects.update(expires=timezone.now() - timedelta(seconds=1))
-
-    assert_problem(client.get(ME), 401)
+def test_expired_token_is_refused(user: User) -> None:
+    assert_problem(by_token(user, "--days=0").get(ME), 401)
 
 
-@pytest.mark.parametrize("way", ["by_session", "by_token"])
-def test_inactive_user_is_refused(
-    way: str, request: pytest.FixtureRequest, user: User
-) -> None:
-    client = request.getfixturevalue(way)(user)
+@either_way
+def test_inactive_user_is_refused(client_of: As, user: User) -> None:
+    client = client_of(user)
     user.is_active = False
     user.save()
 
     assert_problem(client.get(ME), 401)
 
 
-def test_command_makes_a_token_and_shows_its_key_once(user: User) -> None:
-    output = StringIO()
+def test_command_shows_a_key_that_is_not_stored(user: User) -> None:
+    key = output_of("create_token", "ada", "--days=7")
 
-    call_command("create_token", "ada", "--name=backup", "--days=7", stdout=output)
-
-    key = output.getvalue().strip()
-    token = Token.objects.get()
     assert program(key).get(ME).json()["username"] == "ada"
-    assert key not in str(vars(token))
-    assert str(token) == "backup"
-    assert timedelta(6) < token.expires - timezone.now() < timedelta(7)
+    assert key not in output_of("dumpdata")
 
 
 @pytest.mark.django_db
@@ -209,77 +190,52 @@ def test_command_knows_its_users() -> None:
         call_command("create_token", "nobody")
 
 
-def test_admin_lists_and_deletes_tokens_but_makes_none(
-    client: Client, admin: User
-) -> None:
-    Token.objects.issue(admin)
-    client.force_login(admin)
-    address = f"/admin/api/token/{Token.objects.get().pk}"
+# {% if cookiecutter.rest_api == "ninja" %}
+def test_admin_lists_and_deletes_tokens_but_makes_none(admin: User) -> None:
+    program = by_token(admin)
+    browser = Client()
+    browser.force_login(admin)
 
-    page = client.get("/admin/api/token/?q=root").content.decode()
-    client.post(f"{address}/delete/", {"post": "yes"})
+    page = browser.get("/admin/api/token/").content.decode()
+    browser.post("/admin/api/token/1/delete/", {"post": "yes"})
 
     assert "1 token" in page
-    assert not Token.objects.exists()
-    assert client.get("/admin/api/token/add/").status_code == 403
+    assert_problem(program.get(ME), 401)
+    assert browser.get("/admin/api/token/add/").status_code == 403
 
 
+# {% endif %}
 # Lists
 
 
-def test_list_comes_in_pages(by_token: As, admin: User, user: User) -> None:
+def test_list_comes_in_pages(admin: User) -> None:
+    User.objects.bulk_create(User(username=f"user{number}") for number in range(20))
     client = by_token(admin)
 
-    first, second = (
-        client.get(USERS, {"page": number, "page_size": 1}).json() for number in (1, 2)
-    )
+    first, second = listed(client), listed(client, page=2, offset=20)
 
-    assert first["count"] == second["count"] == 2
-    assert len(first["results"]) == len(second["results"]) == 1
-    assert first["results"] != second["results"]
+    assert len(first) == 20
+    assert second == ["user19"]
 
 
-def test_list_can_be_searched_and_filtered(
-    by_token: As, admin: User, user: User
-) -> None:
+def test_list_can_be_searched(admin: User, user: User) -> None:
     client = by_token(admin)
-    User.objects.create_user("gone", last_name="Lovelace", is_active=False)
+    User.objects.create_user("other", last_name="Lovelace")
 
-    def found(**query: str) -> list[str]:
-        entries = client.get(USERS, query).json()["results"]
-        return [entry["username"] for entry in entries]
-
-    assert found(search="ADA@") == ["ada"]
-    assert found(search="lovelace") == ["gone"]
-    assert found(search="lovelace", is_active="true") == []
-    assert found(is_active="false") == ["gone"]
-    assert len(found(search="")) == 3
+    assert listed(client, search="ADA@") == ["ada"]
+    assert listed(client, search="lovelace") == ["other"]
+    assert len(listed(client, search="")) == 3
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("page", "0"),
-        ("page", "last"),
-        ("page_size", "101"),
-        ("page_size", "x"),
-        ("is_active", "perhaps"),
-        ("search", "nul\0"),
-        ("search", "x" * 151),
-    ],
-)
-def test_senseless_query_is_refused_with_the_name_of_its_field(
-    name: str, value: str, by_token: As, admin: User
-) -> None:
-    response = by_token(admin).get(USERS, {name: value})
+@pytest.mark.parametrize("number", ["x", "-1", "9" * 30])
+def test_page_that_cannot_be_is_refused(number: str, admin: User) -> None:
+    response = by_token(admin).get(USERS, {"page": number, "offset": number})
 
-    assert_problem(response, 400)
-    assert [error["field"] for error in response.json()["errors"]] == [name]
+    assert_problem(response, 404, 422)
 
 
-@pytest.mark.parametrize("page", ["2", "9" * 30])
-def test_page_after_the_last_is_not_found(page: str, by_token: As, admin: User) -> None:
-    assert_problem(by_token(admin).get(USERS, {"page": page}), 404)
+def test_search_that_cannot_match_is_refused(admin: User) -> None:
+    assert_problem(by_token(admin).get(USERS, {"search": "nul\0"}), 400, 422)
 
 
 # How it says no
@@ -292,24 +248,21 @@ def test_page_after_the_last_is_not_found(page: str, by_token: As, admin: User) 
         ({"first_name": None, "last_name": []}, ["first_name", "last_name"]),
         ({"first_name": "nul\0"}, ["first_name"]),
         ({"first_name": 7}, ["first_name"]),
-        ([], [""]),
+        ([], []),
     ],
 )
 def test_wrong_body_is_refused_with_the_names_of_its_fields(
-    body: Any, fields: list[str], by_token: As, user: User
+    body: Any, fields: list[str], user: User
 ) -> None:
     response = change(by_token(user), body)
 
-    assert_problem(response, 400)
-    assert [error["field"] for error in response.json()["errors"]] == fields
-    assert all(error["detail"] for error in response.json()["errors"])
+    assert_problem(response, 400, 422)
+    assert all(field in str(response.json()["errors"]) for field in fields)
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"null"])
-def test_body_that_is_no_object_is_refused(
-    body: bytes, by_token: As, user: User
-) -> None:
-    assert_problem(change(by_token(user), body), 400)
+def test_body_that_is_no_object_is_refused(body: bytes, user: User) -> None:
+    assert_problem(change(by_token(user), body), 400, 422)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +280,7 @@ def test_unknown_address_is_a_problem(
     [(USERS, ["post", "put", "patch", "delete"]), (ME, ["post", "put", "delete"])],
 )
 def test_other_methods_are_refused_with_a_list_of_the_right_ones(
-    path: str, methods: list[str], by_token: As, admin: User
+    path: str, methods: list[str], admin: User
 ) -> None:
     client = by_token(admin)
 
@@ -337,31 +290,22 @@ def test_other_methods_are_refused_with_a_list_of_the_right_ones(
         assert "GET" in response.headers["Allow"]
 
 
-def test_too_many_requests_are_refused_for_a_while(
-    by_token: As, user: User, admin: User
-) -> None:
+def test_too_many_requests_are_refused_for_a_while(user: User, admin: User) -> None:
     # Where both frameworks keep the times of the latest requests
     allowed = int(project_settings.API_RATE.partition("/")[0])
-    cache.set(f"throttle_user_{user.pk}", [time.time()] * allowed)
+    cache.set(f"throttle_user_{user.pk}", [time.time()] * (allowed - 1))
+    client = by_token(user)
 
-    response = by_token(user).get(ME)
+    last, refused = client.get(ME), client.get(ME)
 
-    assert_problem(response, 429)
-    assert 0 < int(response.headers["Retry-After"]) <= 60
+    assert last.status_code == 200
+    assert_problem(refused, 429)
+    assert 0 < int(refused.headers["Retry-After"]) <= 60
     assert by_token(admin).get(ME).status_code == 200
 
 
-def test_every_request_counts(by_token: As, user: User) -> None:
-    client = by_token(user)
-
-    for _ in range(3):
-        client.get(ME)
-
-    assert len(cache.get(f"throttle_user_{user.pk}")) == 3
-
-
 def test_failure_is_a_problem_that_tells_nothing(
-    by_session: As, user: User, settings: Settings
+    user: User, settings: Settings
 ) -> None:
     client = by_session(user)
     client.raise_request_exception = False
@@ -427,50 +371,23 @@ def test_openapi_document_describes_every_route_and_its_errors(client: Client) -
     assert document["openapi"].startswith("3.1")
     assert set(operations) == {("get", USERS), ("get", ME), ("patch", ME)}
     for operation in operations.values():
-        assert operation["operationId"]
         assert len(operation["security"]) == 2
-        problems = operation["responses"].keys() - {"200"}
-        assert problems >= {"400", "401", "403", "404", "405", "429", "500"}
-        for status in problems:
-            assert [*operation["responses"][status]["content"]] == [
-                "application/problem+json"
-            ]
-
-
-class Assets(HTMLParser):
-    """What a page loads, and the text of its scripts and styles."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.addresses: list[str] = []
-        self.inline = ""
-        self.tag = ""
-        self.feed(page)
-
-    def handle_starttag(
-        self, tag: str, attributes: list[tuple[str, str | None]]
-    ) -> None:
-        self.tag = tag
-        found = dict(attributes)
-        address = found.get("src") or found.get("href")
-        self.addresses += [address] if address else []
-        assert not any(name == "style" or name.startswith("on") for name in found)
-
-    def handle_endtag(self, tag: str) -> None:
-        self.tag = ""
-
-    def handle_data(self, data: str) -> None:
-        self.inline += data if self.tag in ("script", "style") else ""
+        assert [*operation["responses"]["default"]["content"]] == [
+            "application/problem+json"
+        ]
 
 
 def test_documentation_loads_nothing_from_elsewhere(client: Client) -> None:
     response = client.get("/api/docs/")
 
-    assets = Assets(response.content.decode())
-    assert "default-src 'self'" in response.headers["Content-Security-Policy"]
-    assert "unsafe" not in response.headers["Content-Security-Policy"]
-    assert len(assets.addresses) == 4
-    assert not assets.inline
-    for address in assets.addresses:
-        assert address.startswith("/static/")
-        assert finders.find(address.removeprefix("/static/"))
+    page = response.content.decode()
+    policy = response.headers["Content-Security-Policy"]
+    addresses = re.findall(r'(?:src|href)="(.+?)"', page)
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert not re.search(r"<style|\sstyle=|\son\w+=|<script>", page)
+    assert len(addresses) >= 4
+    for address in addresses:
+        assert address.startswith("/")
+        static = finders.find(address.removeprefix("/static/"))
+        assert static or client.get(address).status_code == 200

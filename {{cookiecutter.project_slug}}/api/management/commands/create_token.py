@@ -1,9 +1,16 @@
 from argparse import ArgumentParser
+from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+# {% if cookiecutter.rest_api == "drf" %}
+from knox.models import AuthToken
+
+# {% endif %}
+# {% if cookiecutter.rest_api == "ninja" %}
 
 from api.models import Token
+# {% endif %}
 from users.models import User
 
 
@@ -12,7 +19,6 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username")
-        parser.add_argument("--name", default="", help="what the token is for")
         parser.add_argument("--days", type=int, default=365, help="until it expires")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -20,4 +26,10 @@ class Command(BaseCommand):
             user = User.objects.get_by_natural_key(options["username"])
         except User.DoesNotExist as error:
             raise CommandError(f"no user {options['username']}") from error
-        self.stdout.write(Token.objects.issue(user, options["name"], options["days"]))
+        lifetime = timedelta(days=options["days"])
+        # {% if cookiecutter.rest_api == "drf" %}
+        self.stdout.write(AuthToken.objects.create(user, lifetime)[1])
+        # {% endif %}
+        # {% if cookiecutter.rest_api == "ninja" %}
+        self.stdout.write(Token.issue(user, lifetime))
+        # {% endif %}
