@@ -1,73 +1,49 @@
 """The API on a real engine, with each framework: it keeps its promises, also under attack."""
 
-import json
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from http.client import HTTPConnection
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from tests.matrix import CHOICES, VARIANTS, name_of
-from tests.stack import Answer, Stack, copy_of, production, started, wait_for
+from tests.matrix import CHOICES
+from tests.stack import Stack, development, on, production, started, wait_for
 
 PASSWORD = "a long enough passphrase"
+SITE = "https://example.com"
 PROXY = {
     "Host": "example.com",
     "X-Forwarded-For": "203.0.113.7",
     "X-Forwarded-Proto": "https",
 }
-PROBLEM = "application/problem+json"
+JSON, PROBLEM = "application/json", "application/problem+json"
 USERS, ME, SCHEMA = "/api/v1/users/", "/api/v1/users/me/", "/api/v1/openapi.json"
 
-# The first variant of each framework
-BY_FRAMEWORK = {
-    name: next(variant for variant in VARIANTS if variant["rest_api"] == name)
-    for name in CHOICES["rest_api"]
-    if name != "none"
-}
 
-pytestmark = [
-    pytest.mark.container,
-    pytest.mark.parametrize(
-        "stack",
-        [
-            pytest.param(variant, id=name, marks=pytest.mark.xdist_group(f"api-{name}"))
-            for name, variant in BY_FRAMEWORK.items()
-        ],
-        indirect=True,
-        scope="module",
-    ),
-]
-
-
-@pytest.fixture(scope="module")
-def stack(
-    engine: None,
-    request: pytest.FixtureRequest,
-    rendered: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Stack]:
-    """A development stack with one account, which is staff."""
-    variant: dict[str, str] = request.param
-    name = f"api-{variant['rest_api']}"
-    folder = tmp_path_factory.mktemp("api") / name
-    copy_of(rendered / name_of(variant), folder, 1000)
-    environment = {"COMPOSE_PROJECT_NAME": name, "WEB_PORT": "0"}
+@contextmanager
+def with_account(folder: Path) -> Iterator[Stack]:
+    """Start a project for development, with one account, which is staff."""
+    project = development(folder)
     # Production refuses the default one
-    environment["DATABASE_PASSWORD"] = "another-password"
-    with started(Stack(folder, name, environment)) as running:
-        running.execute(
+    project.environment["DATABASE_PASSWORD"] = "another-password"
+    with started(project) as stack:
+        stack.execute(
             *("env", f"DJANGO_SUPERUSER_PASSWORD={PASSWORD}"),
             *("python", "manage.py", "createsuperuser", "--no-input"),
             *("--username=root", "--email=root@example.com"),
         )
-        yield running
+        yield stack
+
+
+PROJECTS = {f"api-{name}": {"rest_api": name} for name in CHOICES["rest_api"] if name != "none"}
+
+pytestmark = [pytest.mark.container, on(with_account, PROJECTS)]
 
 
 @pytest.fixture(scope="module")
@@ -83,19 +59,41 @@ def key(stack: Stack) -> str:
     return stack.execute("python", "manage.py", "create_token", "root").strip()
 
 
-def ask(port: int, path: str, method: str = "GET", body: str = "", **headers: str) -> Answer:
-    """Send a request as the proxy does; underscores in header names become dashes."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        names = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, body.encode(), PROXY | names)
-        response = connection.getresponse()
-        cookies = response.headers.get_all("Set-Cookie", [])
-        sent_back = "; ".join(cookie.partition(";")[0] for cookie in cookies)
-        response.headers.add_header("Cookie", sent_back)
-        return Answer(response.status, response.headers, response.read().decode(errors="replace"))
-    finally:
-        connection.close()
+class Proxy(httpx.HTTPTransport):
+    """Sends what is meant for https://example.com to a port, as the proxy does."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self.port = port
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url.copy_with(scheme="http", host="127.0.0.1", port=self.port)
+        sent = httpx.Request(request.method, url, headers=request.headers, stream=request.stream)
+        sent.headers.update(PROXY)
+        return super().handle_request(sent)
+
+
+@pytest.fixture
+def browser(port: int) -> Iterator[httpx.Client]:
+    """Someone who keeps cookies, and is not logged in yet."""
+    headers = {"Referer": f"{SITE}/"}
+    with httpx.Client(base_url=SITE, transport=Proxy(port), headers=headers) as client:
+        yield client
+
+
+@pytest.fixture
+def program(port: int, key: str) -> Iterator[httpx.Client]:
+    """Someone who has a token."""
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=SITE, transport=Proxy(port), headers=headers) as client:
+        yield client
+
+
+def assert_problem(answer: httpx.Response, statuses: set[int]) -> None:
+    """The answer is a problem with one of the statuses."""
+    assert answer.status_code in statuses
+    assert answer.headers["Content-Type"] == PROBLEM
+    assert answer.json()["status"] == answer.status_code
 
 
 def attack(
@@ -118,83 +116,77 @@ def attack(
     )
 
 
-def test_program_uses_the_api_with_a_token(port: int, key: str) -> None:
-    bearer = {"Authorization": f"Bearer {key}", "Content_Type": "application/json"}
+def test_program_uses_the_api_with_a_token(program: httpx.Client) -> None:
+    changed = program.patch(ME, json={"first_name": "Zoë 🐍"})
+    listed = program.get(USERS, params={"search": "root"})
 
-    changed = ask(port, ME, "PATCH", '{"first_name": "Zoë 🐍"}', **bearer)
-    listed = ask(port, f"{USERS}?search=root", **bearer)
-
-    assert json.loads(changed.text)["first_name"] == "Zoë 🐍"
-    assert json.loads(listed.text)["results"] == [json.loads(changed.text)]
+    assert changed.json()["first_name"] == "Zoë 🐍"
+    assert [changed.json()] in listed.json().values()
 
 
-def test_browser_uses_the_api_with_its_session(port: int) -> None:
-    page = ask(port, "/accounts/login/")
-    token = re.search('csrfmiddlewaretoken" value="(.+?)"', page.text)
-    assert token
-    secure = {"Referer": "https://example.com/", "Content_Type": "application/json"}
-    form = f"username=root&password={PASSWORD.replace(' ', '+')}&csrfmiddlewaretoken={token[1]}"
-    login = secure | {"Content_Type": "application/x-www-form-urlencoded"}
-    answer = ask(port, "/accounts/login/", "POST", form, Cookie=page.headers["Cookie"], **login)
-    session = {"Cookie": answer.headers["Cookie"]} | secure
-    docs = ask(port, "/api/docs/", **session)
-    csrf = re.search('data-csrf-token="(.+?)"', docs.text)
+def test_browser_uses_the_api_with_its_session(browser: httpx.Client) -> None:
+    form = re.search('csrfmiddlewaretoken" value="(.+?)"', browser.get("/accounts/login/").text)
+    assert form
+    person = {"username": "root", "password": PASSWORD, "csrfmiddlewaretoken": form[1]}
+    browser.post("/accounts/login/", data=person)
+    # The documentation has the token in its page, or in the script of that page
+    docs = browser.get("/api/docs/").text + browser.get("/api/docs/?script=").text
+    csrf = re.search(r'"(\w{64})"', docs)
     assert csrf
 
-    refused = ask(port, ME, "PATCH", '{"last_name": "King"}', **session)
-    changed = ask(port, ME, "PATCH", '{"last_name": "King"}', X_CSRFToken=csrf[1], **session)
+    refused = browser.patch(ME, json={"last_name": "King"})
+    changed = browser.patch(ME, json={"last_name": "King"}, headers={"X-CSRFToken": csrf[1]})
 
-    assert ask(port, ME, **session).status == 200
-    assert (refused.status, refused.headers["Content-Type"]) == (403, PROBLEM)
-    assert json.loads(changed.text)["last_name"] == "King"
+    assert browser.get(ME).json()["username"] == "root"
+    assert_problem(refused, {403})
+    assert changed.json()["last_name"] == "King"
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"),
+    ("method", "path", "statuses"),
     [
-        ("GET", ME, 401),
-        ("PATCH", ME, 401),
-        ("DELETE", ME, 405),
-        ("GET", "/api/v1/nothing/", 404),
-        ("GET", f"{USERS}?page=0", 400),
-        ("PATCH", ME, 400),
+        ("DELETE", ME, {405}),
+        ("GET", "/api/v1/nothing/", {404}),
+        ("GET", f"{USERS}?search=%00", {400, 422}),
+        ("PATCH", ME, {400}),
     ],
 )
-def test_errors_are_problems(port: int, key: str, method: str, path: str, status: int) -> None:
-    headers = {"Content_Type": "application/json"}
-    if status != 401:
-        headers["Authorization"] = f"Bearer {key}"
+def test_errors_are_problems(
+    program: httpx.Client, method: str, path: str, statuses: set[int]
+) -> None:
+    answer = program.request(method, path, content="{", headers={"Content-Type": JSON})
 
-    answer = ask(port, path, method, "{" if status == 400 else "", **headers)
-
-    assert (answer.status, answer.headers["Content-Type"]) == (status, PROBLEM)
-    assert json.loads(answer.text)["status"] == status
+    assert_problem(answer, statuses)
 
 
-def test_document_is_valid(port: int) -> None:
-    document: dict[str, Any] = json.loads(ask(port, SCHEMA).text)
+def test_stranger_gets_problems_alone(browser: httpx.Client) -> None:
+    assert_problem(browser.get(ME), {401})
+    assert_problem(browser.patch(ME, json={}), {401, 403})
 
-    OpenAPIV31SpecValidator(document).validate()
+
+def test_document_is_valid(browser: httpx.Client) -> None:
+    OpenAPIV31SpecValidator(browser.get(SCHEMA).json()).validate()
 
 
 # What a program does with the client; the names come from the document
-CLIENT = """
+CLIENT = f"""
 import sys
 from client import AuthenticatedClient
 from client.api.users import users_list, users_me_retrieve
 
-address, key, host = sys.argv[1:]
-headers = {"Host": host, "X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
-with AuthenticatedClient(base_url=address, token=key, headers=headers) as api:
+address, key = sys.argv[1:]
+with AuthenticatedClient(base_url=address, token=key, headers={PROXY}) as api:
     print(users_me_retrieve.sync(client=api).username)
-    print([user.username for user in users_list.sync(client=api, search="roo").results])
-with AuthenticatedClient(base_url=address, token="wrong", headers=headers) as api:
+    print(users_list.sync(client=api, search="roo").count)
+with AuthenticatedClient(base_url=address, token="wrong", headers={PROXY}) as api:
     print(users_me_retrieve.sync(client=api).status)
 """
 
 
-def test_client_made_from_the_document_works(port: int, key: str, tmp_path: Path) -> None:
-    (tmp_path / "openapi.json").write_text(ask(port, SCHEMA).text)
+def test_client_made_from_the_document_works(
+    browser: httpx.Client, port: int, key: str, tmp_path: Path
+) -> None:
+    (tmp_path / "openapi.json").write_text(browser.get(SCHEMA).text)
     (tmp_path / "config.yml").write_text("post_hooks: []")
     generate = (
         *(str(Path(sys.executable).parent / "openapi-python-client"), "generate"),
@@ -203,22 +195,22 @@ def test_client_made_from_the_document_works(port: int, key: str, tmp_path: Path
     )
 
     subprocess.run(generate, check=True, cwd=tmp_path)
-    call = (sys.executable, "-c", CLIENT, f"http://127.0.0.1:{port}", key, PROXY["Host"])
+    call = (sys.executable, "-c", CLIENT, f"http://127.0.0.1:{port}", key)
     done = subprocess.run(call, check=True, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
 
-    assert done.stdout.splitlines() == ["root", "['root']", "401"]
+    assert done.stdout.splitlines() == ["root", "1", "401"]
 
 
-def test_documentation_loads_only_what_the_project_serves(port: int) -> None:
-    page = ask(port, "/api/docs/")
-    assets = re.findall(r'(?:src|href)="(.+?)"', page.text)
+def test_documentation_loads_only_what_the_project_serves(browser: httpx.Client) -> None:
+    page = browser.get("/api/docs/")
+    addresses = re.findall(r'(?:src|href)="(.+?)"', page.text)
 
-    assert len(assets) == 4
-    assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", page.text)
+    assert len(addresses) >= 4
+    assert not re.search(r"<style|\sstyle=|\son\w+=|<script>", page.text)
     assert "default-src 'self'" in page.headers["Content-Security-Policy"]
-    for asset in assets:
-        assert re.fullmatch(r"/static/.+\.[0-9a-f]{12}\.(css|js|svg)", asset)
-        assert ask(port, asset).status == 200
+    for address in addresses:
+        assert re.fullmatch(r"/static/.+\.[0-9a-f]{12}\.\w+|/api/docs/.*", address)
+        assert browser.get(address).status_code == 200
 
 
 def test_attack_finds_nothing(port: int, key: str, tmp_path: Path) -> None:
@@ -236,9 +228,9 @@ def test_attack_finds_an_answer_that_the_document_hides(
 ) -> None:
     problems = stack.folder / "api/problems.py"
     source = problems.read_text()
-    problems.write_text(source.replace("STATUSES = (400, ", "STATUSES = ("))
+    problems.write_text(source.replace('["responses"]["default"]', '["responses"]["404"]'))
     deadline = time.monotonic() + 60
-    while '"400"' in wait_for(stack.port(), SCHEMA).text:
+    while '"404"' not in wait_for(stack.port(), SCHEMA).text:
         assert time.monotonic() < deadline
         time.sleep(0.5)
 
@@ -249,12 +241,12 @@ def test_attack_finds_an_answer_that_the_document_hides(
 
 
 # The last one: the database is away afterwards
-def test_api_without_its_database_answers_with_a_problem(stack: Stack, port: int, key: str) -> None:
+def test_api_without_its_database_answers_with_a_problem(
+    stack: Stack, program: httpx.Client
+) -> None:
     stack.compose("stop", "db")
 
-    answer = ask(port, ME, Authorization=f"Bearer {key}")
-
-    assert (answer.status, answer.headers["Content-Type"]) == (500, PROBLEM)
+    assert_problem(program.get(ME), {500})
 
 
 def test_limit_that_makes_no_sense_is_named(stack: Stack) -> None:
