@@ -26,7 +26,6 @@ SECRETS = (
     # {% endif %}
 )
 
-
 PROCESSES = env.int("WEB_CONCURRENCY", 0, validate=validate.Range(min=0))
 
 THREADS = env.int("WEB_THREADS", 4, validate=validate.Range(min=1))

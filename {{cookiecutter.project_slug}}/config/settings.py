@@ -427,10 +427,10 @@ LOGGING: dict[str, Any] = {
             "timestamp": "time",
             "reserved_attrs": [
                 *RESERVED_ATTRS,
-                # Django's, whose text has the query string
+                # Django adds it, and its text has the query string
                 "request",
                 # {% if cookiecutter.background_tasks == "celery" %}
-                # Celery's, which has the arguments of a task
+                # Celery adds it, with the arguments of a task
                 "data",
                 # {% endif %}
             ],
