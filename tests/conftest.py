@@ -22,7 +22,7 @@ Bake = Callable[..., Path]
 # Tests send Ctrl-C, which what a shell starts in the background would ignore
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-LONGEST = ("test_tasks", "test_backup", "test_production", "test_deploy")
+LONGEST = ("test_tasks", "test_backup", "test_production", "test_deploy", "test_kubernetes")
 
 # No step of the hook that leaves the folder, unless a test asks for it
 os.environ["TEMPLATE_SKIP"] = "git,uv,docker"

@@ -4,26 +4,22 @@ import functools
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from tests.matrix import ANSWERS, TEMPLATE, VARIANTS, name_of
+from tests.cluster import FOLDER, Site, namespace
+from tests.matrix import ANSWERS, VARIANTS, name_of
 from tests.probe import replace
 from tests.production import assert_confined, until
-from tests.rendering import render
-from tests.stack import Stack
 
-FOLDER = "deploy/kubernetes"
 PAGE = "/accounts/login/"
 
 # Together they have every object that an answer adds, and pods on one machine as well as on several
@@ -34,69 +30,6 @@ SITES = {
 OTHER_SERVERS = [
     name for name, row in ANSWERS["_databases"].items() if "image" in row and name not in SITES
 ]
-
-# For a cluster that does not take today's manifests: they go through a command first
-FILTERED = """
-kubectl() {
-    case "$1 $2" in
-        "apply -k") command kubectl kustomize "$3" | $MANIFEST_FILTER | command kubectl apply -f - ;;
-        "apply -f") cat "$3" | $MANIFEST_FILTER | command kubectl apply -f - ;;
-        *) command kubectl "$@" ;;
-    esac
-}
-"""
-
-# Runs in the pod that asks the site
-CLIENT = (TEMPLATE / "tests/client.py").read_text(encoding="utf-8")
-
-
-class Site(Stack):
-    """A project in a namespace of its own, both of one name; a pod outside it, of that name too, asks it."""
-
-    def kubectl(self, *arguments: str) -> str:
-        """Run kubectl in the namespace of the site, and return what it prints."""
-        return self.run("kubectl", f"--namespace={self.name}", *arguments).stdout
-
-    @property
-    def kustomization(self) -> Path:
-        """The file with the settings."""
-        return self.folder / FOLDER / "kustomization.yaml"
-
-    def follow(self, heading: str, commands: int | None = None) -> None:
-        """Run the commands, or the first few, under a heading of the page on Kubernetes."""
-        page = (self.folder / FOLDER / "README.md").read_text()
-        section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-        lines = re.findall(r"^    (?:.*\\\n)*.*", section, re.MULTILINE)[:commands]
-        filtered = FILTERED if "MANIFEST_FILTER" in os.environ else ""
-        self.run("bash", "-e", "-o", "pipefail", "-c", filtered + "\n".join(lines))
-
-    def load_images(self) -> None:
-        """Bring the images of the manifests from the engine to the cluster, where a command does it."""
-        if command := shlex.split(os.environ.get("LOAD_IMAGES", "")):
-            manifests = self.run("kubectl", "kustomize", FOLDER).stdout
-            self.run(*command, *sorted(set(re.findall(r"\bimage: (\S+)", manifests))))
-
-    def workloads(self) -> list[str]:
-        """The names of the deployments and stateful sets, with their kind."""
-        return self.kubectl("get", "deployments,statefulsets", "--output=name").split()
-
-    def settle(self) -> None:
-        """Wait until the database is migrated and every pod is ready."""
-        self.kubectl("wait", "--for=condition=complete", "--timeout=300s", "job/migrate")
-        for workload in self.workloads():
-            self.kubectl("rollout", "status", "--timeout=300s", workload)
-
-    def client(self, *command: str) -> str:
-        """Run a command in the pod that asks the site, and return what it prints."""
-        pod = ("--namespace=default", "exec", self.name, "--")
-        return self.run("kubectl", *pod, *command).stdout
-
-    def ask(self, service: str, port: int, path: str, *until: str) -> dict[str, Any]:
-        """What a service answers; or, until the client has a file, how often each outcome came."""
-        host = f"{service}.{self.name}.svc"
-        answer = self.client("python", "-c", CLIENT, host, str(port), path, *until)
-        found: dict[str, Any] = json.loads(answer)
-        return found
 
 
 def absent(reason: str) -> NoReturn:
@@ -122,24 +55,6 @@ def cluster(kubectl: None, engine: None) -> str:
     return config
 
 
-@contextmanager
-def namespace(cluster: str, folder: Path, database: str, **answers: str) -> Iterator[Site]:
-    """A rendered project; afterwards nothing of it is left on the cluster."""
-    name = f"cluster-{database}"
-    answers |= {"project_slug": name, "deploy_to": "kubernetes", "database": database}
-    site = Site(render(folder, **answers), name, {"KUBECONFIG": cluster})
-    try:
-        yield site
-    except AssertionError as error:
-        events = ("kubectl", f"--namespace={name}", "get", "pods,events")
-        error.add_note(site.run(*events, check=False).stdout)
-        raise
-    finally:
-        client = ("delete", "pod", name, "--namespace=default", "--now", "--ignore-not-found")
-        site.run("kubectl", *client, check=False)
-        site.run("kubectl", "delete", "namespace", name, "--ignore-not-found")
-
-
 @pytest.fixture(
     scope="module",
     params=[pytest.param(name, marks=pytest.mark.xdist_group(f"cluster-{name}")) for name in SITES],
@@ -148,19 +63,17 @@ def site(
     request: pytest.FixtureRequest, cluster: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     """A site that was started with the commands of its page on Kubernetes."""
-    folder = tmp_path_factory.mktemp("cluster")
-    with namespace(cluster, folder, request.param, **SITES[request.param]) as site:
-        image = f"{site.name}:v1"
+    database, folder = request.param, tmp_path_factory.mktemp("cluster")
+    name = f"cluster-{database}"
+    image = f"{name}:v1"
+    with namespace(cluster, folder, name, database=database, **SITES[database]) as site:
         try:
             replace(site.kustomization, "newTag: latest", "newTag: v1")
             site.run("docker", "build", "--tag", image, ".")
             site.load_images()
             site.follow("Start")
             site.settle()
-            client = ("run", site.name, f"--image={image}", "--command", "--", "sleep", "infinity")
-            site.run("kubectl", "--namespace=default", *client)
-            ready = ("--for=condition=Ready", f"pod/{site.name}", "--timeout=60s")
-            site.run("kubectl", "--namespace=default", "wait", *ready)
+            site.start_client(image)
             yield site
         finally:
             site.run("docker", "rmi", "--force", image, check=False)
@@ -264,7 +177,7 @@ def test_update_keeps_the_files_and_where_pods_overlap_loses_no_request(site: Si
 @pytest.mark.container
 @pytest.mark.parametrize("database", OTHER_SERVERS)
 def test_other_database_servers_start(cluster: str, tmp_path: Path, database: str) -> None:
-    with namespace(cluster, tmp_path, database) as site:
+    with namespace(cluster, tmp_path, f"cluster-{database}", database=database) as site:
         only = re.sub(r"  - (?!namespace|database)\w+\.yaml\n", "", site.kustomization.read_text())
         site.kustomization.write_text(only)
         site.load_images()
