@@ -72,6 +72,24 @@ def test_every_container_is_locked_down(stack: Stack) -> None:
 
 
 @each_database
+def test_health_checks_leave_no_line_in_the_log(stack: Stack) -> None:
+    template = "{" + "{json .Config.Healthcheck.Test}" + "}"
+    # PostgreSQL speaks of a checkpoint some minutes after every change
+    quiet = re.compile(r"^(?!.*checkpoint).+", re.MULTILINE)
+
+    for service in {"cache", "db", "proxy", "web"} & set(stack.compose("ps", "--services").split()):
+        container = stack.compose("ps", "--quiet", service).split()[0]
+        kind, *command = json.loads(
+            stack.run("docker", "inspect", "-f", template, container).stdout
+        )
+        before = quiet.findall(stack.run("docker", "logs", container).stdout)
+        for _ in range(3):
+            shell = ("sh", "-c") if kind == "CMD-SHELL" else ()
+            stack.run("docker", "exec", container, *shell, *command)
+        assert quiet.findall(stack.run("docker", "logs", container).stdout) == before, service
+
+
+@each_database
 def test_nothing_of_the_development_settings_reaches_production(stack: Stack) -> None:
     (stack.folder / ".env").read_text().index("DEBUG=true")
 
