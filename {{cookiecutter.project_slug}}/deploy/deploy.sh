@@ -7,7 +7,8 @@ set -eu
 cd "$(dirname "$0")/.."
 export COMPOSE_FILE="${COMPOSE_FILE:-docker-compose.prod.yml}"
 project=$(docker compose config | sed -n 's/^name: "\{0,1\}\([^"]*\).*/\1/p')
-image=$(docker compose config --images web | head -n 1)
+# `config --images web` would name those of what web depends on as well
+image=$(docker compose config | sed -n '/^  web:/,/^  [^ ]/s/^    image: //p')
 
 # Print the last lines of every container that should be running and is not, or is not healthy
 show_failures() {
