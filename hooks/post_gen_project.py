@@ -84,16 +84,15 @@ def remove_declined_files(answers: Answers) -> str:
 
 
 def write_env(answers: Answers) -> str:
-    """Copy .env.example to .env, with the user of the development container."""
+    """Write .env with what differs on this machine: the user of the development container."""
     if Path(".env").exists():  # with --overwrite-if-exists
         return ".env was here already, and stays as it is"
     uid, gid = container_user("docker" not in skipped_tools(answers) and engine_is_rootless())
-    text = Path(".env.example").read_text(encoding="utf-8")
-    for name, number in (("HOST_UID", uid), ("HOST_GID", gid)):
-        text = text.replace(f"{name}=1000", f"{name}={number}")
     try:
         with open(".env", "w", encoding="utf-8", newline="\n") as env:
-            env.write(text)
+            env.write(
+                f"# .env.example explains these and all others\nDEBUG=true\nHOST_UID={uid}\nHOST_GID={gid}\n"
+            )
     except OSError as error:
         Path(".env").unlink(missing_ok=True)
         raise NotDone(f".env: {error.strerror}; `cp .env.example .env` makes it") from error
