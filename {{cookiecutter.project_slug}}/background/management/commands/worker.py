@@ -40,7 +40,7 @@ class TimeLimitExceeded(BaseException):
 
 
 class Worker(db_worker.Worker):
-    """The library's worker, with a heartbeat, limits, and a queue that no killed worker empties."""
+    """The library's worker, which also has a heartbeat, limits tasks, and requeues abandoned ones."""
 
     current: DBTaskResult[..., Any] | None = None
 
