@@ -61,6 +61,9 @@ def id_of(variant: Variant) -> str:
 
 # Booted: every pair of answers occurs
 COVERING = covering(product(CHOICES), 2)
+# Every answer that reaches the source, in as few projects as there are databases
+EVERY_ANSWER = covering(product({q: CHOICES[q] for q in CHOICES if q not in BASE_IMAGE}), 1)
+BY_DATABASE = {variant["database"]: variant for variant in EVERY_ANSWER}
 # Rendered and checked: every combination of answers, but for the base image
 VARIANTS = [*{id_of(variant): variant for variant in rendered_variants() + COVERING}.values()]
 

@@ -22,14 +22,6 @@ def variant_of(tasks: str, database: str, api: str = "none") -> dict[str, str]:
     return next(variant for variant in VARIANTS if answers.items() <= variant.items())
 
 
-# Answers with each database; together they have every one that adds to the stack
-BY_DATABASE = {
-    "postgresql": {"database": "postgresql", "background_tasks": "none", "rest_api": "none"},
-    "mysql": {"database": "mysql", "background_tasks": "celery", "rest_api": "drf"},
-    "mariadb": {"database": "mariadb", "background_tasks": "database", "rest_api": "ninja"},
-    "sqlite": {"database": "sqlite", "background_tasks": "database", "rest_api": "drf"},
-}
-
 # Caddy signs the certificate of localhost itself
 TRUSTING = ssl._create_unverified_context()
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.production import BY_DATABASE, fetch, serving, site, until
+from tests.matrix import BY_DATABASE
+from tests.production import fetch, serving, site, until
 from tests.rendering import render
 from tests.stack import Stack, on
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.matrix import declined_packages
+from tests.matrix import BY_DATABASE, declined_packages
 from tests.production import (
-    BY_DATABASE,
     assert_locked_down,
     fetch,
     load,
@@ -27,7 +26,6 @@ STACKS = {f"production-{database}": answers for database, answers in BY_DATABASE
 
 each_database = on(serving_project, STACKS)
 each_server = on(serving_project, {k: v for k, v in STACKS.items() if v["database"] != "sqlite"})
-each_api = on(serving_project, {k: v for k, v in STACKS.items() if v["rest_api"] != "none"})
 
 
 @each_database
@@ -132,27 +130,6 @@ def test_uploaded_file_is_served_by_the_proxy(stack: Stack) -> None:
 
     assert answer.text == "hello\n"
     assert "sandbox" in answer.headers["Content-Security-Policy"]
-
-
-@each_api
-def test_api_answers_to_whom_it_knows(stack: Stack) -> None:
-    me = "/api/v1/users/me/"
-    person = ("--username=ada", "--email=ada@example.com")
-    passphrase = ("env", "DJANGO_SUPERUSER_PASSWORD=a long enough passphrase")
-    stack.execute(*passphrase, "python", "manage.py", "createsuperuser", "--no-input", *person)
-    key = stack.execute("python", "manage.py", "create_token", "ada").strip()
-
-    stranger = fetch(stack, me)
-    known = fetch(stack, me, headers={"Authorization": f"Bearer {key}"})
-    documentation = fetch(stack, "/api/docs/")
-
-    assert stranger.status == 401
-    assert stranger.headers["Content-Type"] == "application/problem+json"
-    assert json.loads(known.text)["username"] == "ada"
-    assert json.loads(fetch(stack, "/api/v1/openapi.json").text)["openapi"].startswith("3.1")
-    assert documentation.status == 200
-    for script in re.findall(r'src="(.+?)"', documentation.text):
-        assert fetch(stack, script).status == 200
 
 
 @each_database

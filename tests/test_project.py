@@ -9,21 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.matrix import (
-    BASE_IMAGE,
-    CHOICES,
-    VARIANTS,
-    covering,
-    declined_packages,
-    id_of,
-    packages_of,
-)
+from tests.matrix import EVERY_ANSWER, declined_packages, id_of, packages_of
 from tests.rendering import render
 from tests.stack import unused_port, wait_for
 from tools.interpreter import UV
-
-# Every answer that reaches the source, in few projects: their suites take long
-TESTED = covering([{q: v[q] for q in CHOICES if q not in BASE_IMAGE} for v in VARIANTS], 1)
 
 
 class Project:
@@ -63,7 +52,7 @@ each_project = pytest.mark.parametrize(
     "project",
     [
         pytest.param(answers, id=id_of(answers), marks=pytest.mark.xdist_group(id_of(answers)))
-        for answers in TESTED
+        for answers in EVERY_ANSWER
     ],
     indirect=True,
     scope="module",

@@ -14,9 +14,9 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.probe import add_probe, replace
-from tests.production import assert_locked_down, fetch, serving, until
+from tests.production import assert_locked_down, fetch, serving, site, until
 from tests.rendering import render
-from tests.stack import Answer, Stack, started, unused_port, wait_for
+from tests.stack import Answer, Stack, on, started, wait_for
 
 pytestmark = pytest.mark.container
 
@@ -66,45 +66,32 @@ STACKS = {
 }
 
 
+@contextmanager
+def with_probe(project: Path) -> Iterator[Stack]:
+    """Start a production stack with the probe in it, two accounts, and a mail server beside it."""
+    add_probe(project, STACKS[project.name]["background_tasks"])
+    stack = site(project)
+    mail = project / "secrets" / "email_url"
+    mail.unlink()
+    mail.write_text("smtp://sink:8025")
+    with serving(stack), sink(stack):
+        for person in ("ada", "grace"):
+            stack.execute(
+                *("env", "DJANGO_SUPERUSER_PASSWORD=a long enough passphrase"),
+                *("python", "manage.py", "createsuperuser", "--no-input"),
+                *(f"--username={person}", f"--email={person}@example.com"),
+            )
+        yield stack
+
+
 def each(*slugs: str) -> pytest.MarkDecorator:
     """Run a test on these production stacks."""
-    stacks = [pytest.param(slug, marks=pytest.mark.xdist_group(slug)) for slug in slugs]
-    return pytest.mark.parametrize("stack", stacks, indirect=True, scope="module")
+    return on(with_probe, {slug: STACKS[slug] for slug in slugs})
 
 
 each_stack = each(*STACKS)
 each_server = each("tasks-database-postgresql", "tasks-celery-postgresql")
 each_scheduler = each("tasks-celery-postgresql")
-
-
-@pytest.fixture(scope="module")
-def stack(
-    engine: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
-    """A production stack with the probe in it and a mail server beside it."""
-    answers = STACKS[request.param]
-    project = render(tmp_path_factory.mktemp("tasks"), project_slug=request.param, **answers)
-    add_probe(project, answers["background_tasks"])
-    ready = site(project)
-    mail = ready.folder / "secrets" / "email_url"
-    mail.unlink()
-    mail.write_text("smtp://sink:8025")
-    with serving(ready) as running, sink(running):
-        for person in ("ada", "grace"):
-            running.execute(
-                *("env", "DJANGO_SUPERUSER_PASSWORD=a long enough passphrase"),
-                *("python", "manage.py", "createsuperuser", "--no-input"),
-                *(f"--username={person}", f"--email={person}@example.com"),
-            )
-        yield running
-
-
-def site(project: Path) -> Stack:
-    """The production stack of a rendered project, with its secrets, on free ports."""
-    ports = {"HTTP_PORT": str(unused_port()), "HTTPS_PORT": str(unused_port())}
-    stack = Stack(project, project.name, {"COMPOSE_FILE": "docker-compose.prod.yml"} | ports)
-    stack.run("make", "secrets")
-    return stack
 
 
 @contextmanager
