@@ -5,11 +5,10 @@ set -eu
 . "$(dirname "$0")/stack.sh"
 
 file="backups/$project-$(date -u +%Y%m%dT%H%M%SZ).tar.gz"
-mkdir -p backups
-chmod 700 backups
 [ ! -e "$file" ] || fail "No backup: $file is there already."
-mkdir "backups/.$$.part"
 work="backups/.$$.part"
+mkdir -p "$work"
+chmod 700 backups
 
 # The database first, so that every file that its rows name is still there
 read_database >"$work/$dump" || fail "No backup: the database could not be read."

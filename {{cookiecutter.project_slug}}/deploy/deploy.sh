@@ -30,7 +30,7 @@ keep_old() {
 
 trap show_failures EXIT
 old=$(docker compose ps --quiet web)
-new=""
+new=
 if [ -n "$old" ]; then
     old_image=$(docker inspect --format '{{ "{{.Image}}" }}' $old | head -n 1)
     trap keep_old EXIT INT TERM
@@ -43,10 +43,7 @@ elif [ -n "${PULL:-}" ]; then
 else
     docker compose build web
 fi
-if [ -z "$old" ]; then
-    docker compose up --detach --wait
-    exit
-fi
+[ -n "$old" ] || { docker compose up --detach --wait; exit; }
 
 # The old code serves until the end, so migrations must suit it too
 docker compose run --rm --no-deps migrate
@@ -60,7 +57,7 @@ docker start $new >/dev/null
 for second in $(seq 300 -1 0); do
     case $(docker inspect --format '{{ "{{.State.Status}} {{.State.Health.Status}}" }}' $new) in
         *exited* | *restarting* | *unhealthy*) exit 1 ;;
-        *starting*) [ "$second" -gt 0 ] && sleep 1 ;;
+        *starting*) [ "$second" -gt 0 ] || exit 1; sleep 1 ;;
         *) break ;;
     esac
 done

@@ -5,15 +5,13 @@ set -eu
 . "$(dirname "$0")/stack.sh"
 
 file="${1:-}"
-[ -n "$file" ] || fail "Say which backup: make restore FILE=backups/NAME.tar.gz"
-[ -f "$file" ] || fail "There is no file $file; nothing was changed."
+[ -f "$file" ] || fail "There is no file '$file', as in make restore FILE=backups/NAME.tar.gz; nothing was changed."
 members=$(tar -tzf "$file" 2>/dev/null) || fail "$file is damaged, or not an archive; nothing was changed."
 [ "$members" = "SHA256SUMS
 $dump
 media.tar" ] || fail "$file is not a backup of this kind of database: it has no $dump; nothing was changed."
-mkdir -p backups
-mkdir "backups/.$$.restore"
 work="backups/.$$.restore"
+mkdir -p "$work"
 tar -xzf "$file" -C "$work"
 (cd "$work" && sha256sum "$dump" media.tar | cmp -s - SHA256SUMS) ||
     fail "$file is damaged: its parts are not what its list says; nothing was changed."

@@ -10,29 +10,19 @@ project=$(docker compose config | sed -n 's/^name: "\{0,1\}\([^"]*\).*/\1/p')
 dump="{{ cookiecutter.database }}.dump"
 work=
 
-fail() {
-    echo "$*" >&2
-    exit 1
-}
+fail() { echo "$*" >&2; exit 1; }
 
 trap '[ -z "$work" ] || rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT PIPE TERM
 
 # Run a script beside the volumes of the application, in a container of its own
-in_container() {
-    docker compose run --rm --no-deps --no-TTY migrate sh -euc "$1"
-}
-
+in_container() { docker compose run --rm --no-deps --no-TTY migrate sh -euc "$1"; }
 # {% if cookiecutter.database != "sqlite" %}
-in_database() {
-    docker compose exec --no-TTY db sh -euc "$1"
-}
-
+in_database() { docker compose exec --no-TTY db sh -euc "$1"; }
 # {% endif %}
+
 # {% if cookiecutter.__backend == "postgresql" %}
-read_database() {
-    in_database 'pg_dump --username=postgres --no-owner --no-privileges "$POSTGRES_DB"'
-}
+read_database() { in_database 'pg_dump --username=postgres --no-owner --no-privileges "$POSTGRES_DB"'; }
 
 write_database() {
     in_database 'export PGUSER=postgres PGOPTIONS=--client-min-messages=warning
