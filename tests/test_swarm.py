@@ -1,72 +1,62 @@
-"""The production file on a Swarm: deployed, updated and rolled back without losing a request, restored from a backup."""
+"""On a Swarm: deployed, updated and rolled back without losing a request, restored from a backup."""
 
 import re
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import render_variant
-from tests.production import answers, load, prepared, until, variant_of
-from tests.stack import Stack
+from tests.production import answers, deploy, site, until
+from tests.stack import Stack, on
 
-pytestmark = [pytest.mark.container, pytest.mark.swarm]
+DEPLOY = ("sh", "deploy/swarm/deploy.sh")
 
 
-@pytest.fixture(scope="module")
-def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack on a Swarm of one node; afterwards the engine is as it was."""
-    name, variant = "swarm", variant_of("celery", "postgresql")
-    rendered = tmp_path_factory.mktemp("rendered")
-    render_variant(variant, rendered)
-    stack = prepared(rendered, tmp_path_factory.mktemp(name), variant, name)
+@contextmanager
+def on_a_swarm(project: Path) -> Iterator[Stack]:
+    """Start a project on a Swarm of one node; afterwards the engine is as it was."""
+    stack = site(project)
     state = "{" + "{.Swarm.LocalNodeState}" + "}"
     if stack.run("docker", "info", "--format", state).stdout.strip() != "inactive":
         pytest.skip("the engine is part of a swarm")
-    stack.run("docker", "swarm", "init", "--advertise-addr", "127.0.0.1")
+    # Not the default addresses, where the machine may have its own network, or one of an earlier swarm
+    pool = "--default-addr-pool=10.77.0.0/16"
+    stack.run("docker", "swarm", "init", "--advertise-addr=127.0.0.1", pool)
     try:
-        stack.run("make", "deploy-stack")
+        stack.run(*DEPLOY)
         until(lambda: answers(stack))
         yield stack
     finally:
-        stack.run("docker", "stack", "rm", "--detach=false", name, check=False)
+        stack.run("docker", "stack", "rm", stack.name, check=False)
+        until(lambda: not left(stack, "container"))
+        # A node that leaves with a network keeps it, and its name, until the engine starts again
+        until(lambda: not left(stack, "network"))
         stack.run("docker", "swarm", "leave", "--force")
-        remove_volumes(stack)
-        images = stack.run("docker", "images", "--quiet", name).stdout.split()
+        stack.run("docker", "volume", "rm", "--force", *left(stack, "volume"))
+        images = stack.run("docker", "images", "--quiet", stack.name).stdout.split()
         stack.run("docker", "rmi", "--force", *images, check=False)
 
 
-def remove_volumes(stack: Stack) -> None:
-    """Remove the volumes of a stack, once its containers are gone."""
+pytestmark = [
+    pytest.mark.container,
+    pytest.mark.swarm,
+    on(on_a_swarm, {"on-swarm": {"background_tasks": "celery", "deploy_to": "swarm"}}),
+]
+
+
+def left(stack: Stack, kind: str) -> list[str]:
+    """What is there of a kind that belongs to the stack."""
     label = f"label=com.docker.stack.namespace={stack.name}"
-    listed = ("docker", "volume", "ls", "--quiet", "--filter", label)
-    for _ in range(60):
-        volumes = stack.run(*listed).stdout.split()
-        if not volumes or not stack.run("docker", "volume", "rm", *volumes, check=False).returncode:
-            return
-        time.sleep(0.5)
-    raise AssertionError(f"volumes are left: {volumes}")
+    every = ["--all"] if kind == "container" else []
+    return stack.run("docker", kind, "ls", "--quiet", *every, "--filter", label).stdout.split()
 
 
-def deploy(stack: Stack, change: str) -> tuple[int, set[str]]:
-    """Deploy an image with a change at the end of its Dockerfile, under load: exit code and outcomes."""
-    dockerfile = stack.folder / "Dockerfile"
-    before = dockerfile.read_text()
-    dockerfile.write_text(f"{before}{change}\n")
-    try:
-        with load(stack) as outcomes:
-            done = stack.run("make", "deploy-stack", check=False)
-        assert outcomes.total() > 100
-        return done.returncode, set(outcomes)
-    finally:
-        dockerfile.write_text(before)
-
-
-def image(stack: Stack) -> str:
-    """The image that the service runs now."""
-    field = "{" + "{.Image}" + "}"
-    listed = ("docker", "service", "ls", "--format", field, "--filter", f"name={stack.name}_web")
-    return stack.run(*listed).stdout.strip()
+def image(stack: Stack, service: str = "web") -> str:
+    """The image that a service runs now."""
+    field = "{" + "{.Spec.TaskTemplate.ContainerSpec.Image}" + "}"
+    inspect = ("docker", "service", "inspect", "--format", field, f"{stack.name}_{service}")
+    return stack.run(*inspect).stdout.strip()
 
 
 def web(stack: Stack) -> str:
@@ -81,12 +71,10 @@ def test_every_service_runs_and_the_worker_works(stack: Stack) -> None:
     fields = "{" + "{.Name}} {" + "{.Replicas}}"
     enqueue = "from users.tasks import send_password_reset as s; s.delay('k', 0, 'https', '', '')"
 
-    def replicas() -> dict[str, str]:
-        listed = stack.run(*services, "--format", fields).stdout.splitlines()
-        return dict(line.removeprefix(f"{stack.name}_").split()[:2] for line in listed)
-
-    one = dict.fromkeys(("proxy", "migrate", "db", "worker", "scheduler", "cache"), "1/1")
-    until(lambda: replicas() == one | {"web": "2/2"})
+    listed = stack.run(*services, "--format", fields).stdout.splitlines()
+    replicas = dict(line.removeprefix(f"{stack.name}_").split(maxsplit=1) for line in listed)
+    one = dict.fromkeys(("proxy", "db", "worker", "scheduler", "cache"), "1/1")
+    assert replicas == one | {"web": "2/2", "migrate": "0/1 (1/1 completed)"}
     stack.run("docker", "exec", web(stack), "python", "manage.py", "shell", "-c", enqueue)
 
     def log() -> str:
@@ -98,37 +86,58 @@ def test_every_service_runs_and_the_worker_works(stack: Stack) -> None:
 def test_new_image_takes_over(stack: Stack) -> None:
     before = image(stack)
 
-    assert deploy(stack, "LABEL version=2") == (0, {"200"})
-    assert image(stack) != before
+    outcome = deploy(stack, "LABEL version=2", *DEPLOY)
+
+    assert (outcome.code, outcome.answers) == (0, {"200"}), outcome
+    assert image(stack) == image(stack, "worker") != before
+
+
+BROKEN_MIGRATION = """
+COPY <<END users/migrations/0002_broken.py
+from django.db import migrations
+
+class Migration(migrations.Migration):
+    dependencies = [("users", "0001_initial")]
+    operations = [migrations.RunSQL("nonsense")]
+END
+"""
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "told"),
     [
-        pytest.param('CMD ["false"]', id="exits at once"),
+        pytest.param('CMD ["sh", "-c", "echo no port; exit 3"]', "no port", id="exits at once"),
         pytest.param(
-            'HEALTHCHECK --interval=1s --retries=3 CMD ["false"]', id="never gets healthy"
+            'HEALTHCHECK --interval=1s --retries=3 CMD ["false"]',
+            "Started worker",
+            id="never gets healthy",
         ),
+        pytest.param(BROKEN_MIGRATION, 'syntax error at or near "nonsense"', id="does not migrate"),
     ],
 )
-def test_broken_image_is_rolled_back(stack: Stack, change: str) -> None:
+def test_broken_image_is_rolled_back_and_its_log_shown(
+    stack: Stack, change: str, told: str
+) -> None:
     before = image(stack)
 
-    code, outcomes = deploy(stack, change)
+    outcome = deploy(stack, change, *DEPLOY)
 
-    assert code != 0
-    assert outcomes == {"200"}
-    assert image(stack) == before
+    assert outcome.code == 1
+    assert outcome.answers == {"200"}
+    assert told in outcome.output.partition("Waiting")[2]
+    assert image(stack) == image(stack, "worker") == before
 
 
 def test_new_secret_is_taken_over(stack: Stack) -> None:
     secret = stack.folder / "secrets" / "secret_key"
     before = secret.read_text()
     secret.unlink()
+    stack.run("make", "secrets")
 
-    assert deploy(stack, "") == (0, {"200"})
+    outcome = deploy(stack, "", *DEPLOY)
 
     told = stack.run("docker", "exec", web(stack), "cat", "/run/secrets/secret_key").stdout
+    assert (outcome.code, outcome.answers) == (0, {"200"}), outcome
     assert told == secret.read_text() != before
 
 
@@ -137,20 +146,20 @@ def test_backup_brings_back_what_was_lost(stack: Stack) -> None:
     manage = ("docker", "exec", web(stack), "python", "manage.py")
     stack.run(*manage, "shell", "--command", "User.objects.create_user('ada')")
 
-    archive = stack.run("make", "--silent", "backup").stdout.split()[-1]
+    archive = stack.run("sh", "deploy/swarm/backup.sh").stdout.split()[-1]
     stack.run(*manage, "shell", "--command", "User.objects.all().delete()")
-    stack.run("sh", "-c", f"echo yes | make restore FILE={archive}")
+    stack.run("sh", "-c", f"echo yes | sh deploy/swarm/restore.sh {archive}")
 
     until(lambda: answers(stack))
     told = stack.run("docker", "exec", web(stack), *manage[3:], "shell", "--command", count).stdout
     assert "users: 1" in told
 
 
-def test_image_that_needs_a_minute_takes_over(stack: Stack) -> None:
+def test_image_that_needs_longer_than_a_health_check_takes_over(stack: Stack) -> None:
     before = image(stack)
     stack.environment["WEB_REPLICAS"] = "1"
 
-    outcome = deploy(stack, 'CMD ["sh", "-c", "sleep 60; exec python -m config.server"]')
+    outcome = deploy(stack, 'CMD ["sh", "-c", "sleep 35; exec python -m config.server"]', *DEPLOY)
 
-    assert outcome == (0, {"200"})
+    assert (outcome.code, outcome.answers) == (0, {"200"}), outcome
     assert image(stack) != before
