@@ -68,11 +68,6 @@ BY_DATABASE = {variant["database"]: variant for variant in EVERY_ANSWER}
 VARIANTS = [*{id_of(variant): variant for variant in rendered_variants() + COVERING}.values()]
 
 
-def variant_with(**answers: str) -> Variant:
-    """The first variant with these answers."""
-    return next(variant for variant in VARIANTS if answers.items() <= variant.items())
-
-
 def name_of(variant: Variant) -> str:
     """A slug for the project of a variant, of the same length however many questions there are."""
     return f"site-{zlib.crc32(id_of(variant).encode()):08x}"

@@ -1,7 +1,6 @@
 """The production stack of a rendered project: made ready, asked over HTTPS, and kept busy."""
 
 import http.client
-import os
 import re
 import ssl
 import threading
@@ -12,33 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.matrix import VARIANTS, name_of
-from tests.stack import Answer, Stack, copy_of, started, unused_port
-
-
-def variant_of(tasks: str, database: str, api: str = "none") -> dict[str, str]:
-    """The first variant with these answers."""
-    answers = {"background_tasks": tasks, "database": database, "rest_api": api}
-    return next(variant for variant in VARIANTS if answers.items() <= variant.items())
-
+from tests.stack import Answer, Stack, started, unused_port
 
 # Caddy signs the certificate of localhost itself
 TRUSTING = ssl._create_unverified_context()
-
-
-def prepared(rendered: Path, folder: Path, variant: dict[str, str], name: str) -> Stack:
-    """A copy of a variant with its secrets, whose commands act on the production file."""
-    copy_of(rendered / name_of(variant), folder / name, os.getuid())
-    environment = {
-        "COMPOSE_FILE": "docker-compose.prod.yml",
-        "COMPOSE_PROJECT_NAME": name,
-        "HTTP_PORT": str(unused_port()),
-        "HTTPS_PORT": str(unused_port()),
-        "IMAGE": name,
-    }
-    stack = Stack(folder / name, name, environment)
-    stack.run("make", "secrets")
-    return stack
 
 
 def site(project: Path) -> Stack:
