@@ -77,7 +77,10 @@ def serving_project(project: Path) -> Iterator[Stack]:
 
 @contextmanager
 def load(stack: Stack, clients: int = 8, most: int = 20_000) -> Iterator[Counter[str]]:
-    """Keep clients asking while the block runs; counts the answers by status, or by the error."""
+    """Keep clients asking while the block runs; counts the answers by status, or by the error.
+
+    Each pauses between two requests, since the machine has other tests to run.
+    """
     outcomes: Counter[str] = Counter()
     over = threading.Event()
 
@@ -87,6 +90,7 @@ def load(stack: Stack, clients: int = 8, most: int = 20_000) -> Iterator[Counter
                 outcomes[str(fetch(stack, "/accounts/login/").status)] += 1
             except OSError as error:
                 outcomes[repr(error)] += 1
+            over.wait(0.05)
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
     for thread in threads:

@@ -46,10 +46,10 @@ def test_new_image_takes_over(stack: Stack) -> None:
     assert not containers(stack, "worker") & worker
 
 
-def test_image_that_needs_a_minute_takes_over(stack: Stack) -> None:
+def test_image_that_starts_slowly_takes_over(stack: Stack) -> None:
     old = containers(stack)
 
-    outcome = deploy(stack, 'CMD ["sh", "-c", "sleep 60; exec python -m config.server"]')
+    outcome = deploy(stack, 'CMD ["sh", "-c", "sleep 20; exec python -m config.server"]')
 
     assert ended_well(outcome), outcome
     assert not containers(stack) & old
