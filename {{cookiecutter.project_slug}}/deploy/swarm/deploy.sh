@@ -63,15 +63,13 @@ done
 
 echo "$pending"
 for service in $(echo "$pending" | cut -d ' ' -f 1 | sort -u); do
-    docker service ps --no-trunc --format '{{ "{{.ID}} {{.CurrentState}} {{.Error}}" }}' "$service" |
-        grep -E ' (Complete|Failed|Rejected) ' | head -n 1 | while read -r task state; do
-        echo "$service: $state"
-        docker service logs --since "$since" --tail 20 "$task"
+    for task in $(docker service ps --quiet --no-trunc --filter desired-state=shutdown "$service"); do
+        docker service logs --since "$since" --tail 20 "$task" 2>&1 || true
     done
 done
 # Not the migration, which may still run; what the Swarm itself has rolled back stays as it is
 for service in $(docker stack services --format '{{ "{{.Name}}" }}' "$STACK" | grep -v '_migrate$'); do
     docker service rollback --detach "$service" >/dev/null 2>&1 || true
 done
-echo "The new image did not get healthy; the old one serves on." >&2
+echo "The new image did not get healthy; the old one serves on. All that happened: docker stack ps --no-trunc $STACK" >&2
 exit 1
