@@ -24,6 +24,11 @@ PRODUCTION = {
 }
 
 
+def outside_make() -> dict[str, str]:
+    """The environment without that of `make test`, under which a project's own make would say more."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+
+
 @dataclass(frozen=True)
 class Answer:
     """What came back over HTTP."""
@@ -48,7 +53,7 @@ class Stack:
             command,
             check=False,
             cwd=self.folder,
-            env=os.environ | self.environment,
+            env=outside_make() | self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

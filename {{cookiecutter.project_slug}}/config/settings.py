@@ -63,9 +63,6 @@ INSTALLED_APPS = [
     # {% if cookiecutter.background_tasks != "none" %}
     "background",
     # {% endif %}
-    # {% if cookiecutter.background_tasks == "database" %}
-    "django_tasks_db",
-    # {% endif %}
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -258,6 +255,8 @@ ADMINS: list[str] = env.list("ADMINS", [])
 # {% if cookiecutter.background_tasks == "database" %}
 # Background tasks: rows of the database, which `manage.py worker` runs
 # https://docs.djangoproject.com/en/6.1/topics/tasks/
+
+INSTALLED_APPS += ["django_tasks_db"]
 
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 
