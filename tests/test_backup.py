@@ -157,7 +157,7 @@ def restore(stack: Stack, file: Path, answer: str = "yes") -> tuple[int, str]:
 
 def backups(stack: Stack) -> set[Path]:
     """Whatever lies in the folder of the backups, hidden or not."""
-    return set((stack.folder / "backups").iterdir())
+    return set((stack.folder / "backups").glob("*"))
 
 
 def running(stack: Stack) -> str:
