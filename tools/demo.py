@@ -86,7 +86,7 @@ def in_docker(project: Path, port: str) -> None:
 def on_sqlite(project: Path, port: str, python: str) -> None:
     """Serve the project with a Python of this machine until Ctrl-C."""
     environment = os.environ | {"UV_PYTHON": python}
-    manage = [UV, "run", "--no-dev", "manage.py"]
+    manage = [UV, "run", "--no-dev", "--group=server", "manage.py"]
     subprocess.run([*manage, "migrate"], check=True, cwd=project, env=environment)
     announce(port)
     subprocess.run([*manage, "runserver", port], check=True, cwd=project, env=environment)
