@@ -3,8 +3,8 @@
 set -eu
 cd "$(dirname "$0")/../.."
 export COMPOSE_FILE=docker-compose.prod.yml
-STACK=$(docker compose config | sed -n 's/^name: "\{0,1\}\([^"]*\).*/\1/p')
-export STACK
+stack=$(docker compose config | sed -n 's/^name: "\{0,1\}\([^"]*\).*/\1/p')
+export stack
 
 # A Swarm reads no .env: export what Compose makes of it
 variables=$(docker compose config --environment)
@@ -30,20 +30,20 @@ esac
 for file in Caddyfile secrets/*; do
     export "$(basename "$file")_hash=$(sha256sum <"$file" | cut -c 1-12)"
 done
-docker secret ls --quiet --filter "label=com.docker.stack.namespace=$STACK" |
+docker secret ls --quiet --filter "label=com.docker.stack.namespace=$stack" |
     xargs -r -n 1 docker secret rm >/dev/null 2>&1 || true
 
 since=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-docker stack deploy --compose-file deploy/swarm/docker-stack.yml --detach=true --prune --with-registry-auth "$STACK"
+docker stack deploy --compose-file deploy/swarm/docker-stack.yml --detach=true --prune --with-registry-auth "$stack"
 echo "Waiting until every service is healthy."
 
-services=$(docker stack services --quiet "$STACK")
+services=$(docker stack services --quiet "$stack")
 # The services that are not as they should be: their names, and their updates or replicas
 # shellcheck disable=SC2086 # a list of ids
 unsettled() {
     docker service inspect --format '{{ "{{.Spec.Name}} {{with .UpdateStatus}}{{.State}}{{end}}" }}' $services |
         grep -v -e ' $' -e ' completed$'
-    docker stack services --format '{{ "{{.Name}} {{.Replicas}}" }}' "$STACK" |
+    docker stack services --format '{{ "{{.Name}} {{.Replicas}}" }}' "$stack" |
         grep -v -e ' \([0-9]*\)/\1$' -e '(\([0-9]*\)/\1 completed)$'
 }
 
@@ -56,7 +56,7 @@ for _ in $(seq 900); do
         *updating* | *rollback_started*) ;;
         *rollback* | *paused*) break ;;
     esac
-    case $(docker service ps --format '{{ "{{.CurrentState}}" }}' "${STACK}_migrate" | head -n 1) in
+    case $(docker service ps --format '{{ "{{.CurrentState}}" }}' "${stack}_migrate" | head -n 1) in
         Failed* | Rejected*) break ;;
     esac
 done
@@ -68,8 +68,8 @@ for service in $(echo "$pending" | cut -d ' ' -f 1 | sort -u); do
     done
 done
 # Not the migration, which may still run; what the Swarm itself has rolled back stays as it is
-for service in $(docker stack services --format '{{ "{{.Name}}" }}' "$STACK" | grep -v '_migrate$'); do
+for service in $(docker stack services --format '{{ "{{.Name}}" }}' "$stack" | grep -v '_migrate$'); do
     docker service rollback --detach "$service" >/dev/null 2>&1 || true
 done
-echo "The new image did not get healthy; the old one serves on. All that happened: docker stack ps --no-trunc $STACK" >&2
+echo "The new image did not get healthy; the old one serves on. All that happened: docker stack ps --no-trunc $stack" >&2
 exit 1

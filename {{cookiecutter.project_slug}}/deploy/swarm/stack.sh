@@ -8,6 +8,13 @@ export COMPOSE_FILE="$root/docker-compose.prod.yml"
 cd "$root" || exit
 image=$(docker service inspect --format '{{ "{{.Spec.TaskTemplate.ContainerSpec.Image}}" }}' "${project}_web") || exit
 
+# {% if cookiecutter.database != "sqlite" %}
+in_database() {
+    docker exec --interactive \
+        "$(docker ps --quiet --filter "label=com.docker.swarm.service.name=${project}_db")" sh -euc "$1"
+}
+
+# {% endif %}
 in_container() {
     # {% if cookiecutter.database == "sqlite" %}
     docker run --rm --interactive --network none --volume "${project}_db:/data/database" \
@@ -17,10 +24,3 @@ in_container() {
     docker run --rm --interactive --network none --volume "${project}_uploads:/data/media" "$image" sh -euc "$1"
     # {% endif %}
 }
-
-# {% if cookiecutter.database != "sqlite" %}
-in_database() {
-    docker exec --interactive \
-        "$(docker ps --quiet --filter "label=com.docker.swarm.service.name=${project}_db")" sh -euc "$1"
-}
-# {% endif %}
