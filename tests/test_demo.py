@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.matrix import TEMPLATE
-from tests.stack import wait_for
+from tests.stack import outside_make, wait_for
 
 NO_ENGINE = {"DOCKER_HOST": "tcp://127.0.0.1:9"}
 
@@ -20,11 +20,10 @@ NO_ENGINE = {"DOCKER_HOST": "tcp://127.0.0.1:9"}
 @contextmanager
 def demo(folder: Path, **variables: str) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
     """Run make demo with a folder of its own for temporary files; gives the port it names."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
     with subprocess.Popen(
         ["make", "demo"],
         cwd=TEMPLATE,
-        env=environment | {"TMPDIR": str(folder)} | variables,
+        env=outside_make() | {"TMPDIR": str(folder)} | variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
