@@ -291,7 +291,7 @@ def test_cache_asks_for_a_password_that_stays_in_its_files(stack: Stack) -> None
         everything = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ || true"
         shown += stack.execute("sh", "-c", everything, service=service)
 
-    assert "Authentication required" in answer
+    assert "already authenticated" in answer
     assert len(password) == 64
     assert password not in shown
 
