@@ -69,7 +69,7 @@ def test_every_service_runs_and_the_worker_works(stack: Stack) -> None:
     label = f"label=com.docker.stack.namespace={stack.name}"
     services = ("docker", "service", "ls", "--filter", label)
     fields = "{" + "{.Name}} {" + "{.Replicas}}"
-    enqueue = "from users.tasks import send_password_reset as s; s.delay('k', 0, 'https', '', '')"
+    enqueue = "from users.tasks import send_password_reset as s; s.delay('k', 'nobody@example.com')"
 
     listed = stack.run(*services, "--format", fields).stdout.splitlines()
     replicas = dict(line.removeprefix(f"{stack.name}_").split(maxsplit=1) for line in listed)

@@ -1,7 +1,6 @@
 """Background tasks on the production stack: each is done, and only once unless its worker was killed."""
 
-import email
-import email.policy
+import itertools
 import json
 import re
 import time
@@ -13,74 +12,19 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.mailserver import log_of, mails_to, mailserver, use_mailserver
 from tests.probe import add_probe, replace
-from tests.production import assert_locked_down, fetch, serving, site, under_load, until
+from tests.production import assert_locked_down, fetch, serving, site, until
 from tests.rendering import render
 from tests.stack import Answer, Stack, on, started, wait_for
 
 pytestmark = pytest.mark.container
-
-# An SMTP server that refuses the first e-mail to each address for now, and prints the others
-SINK = """
-import socketserver
-
-class Sink(socketserver.StreamRequestHandler):
-    refused = set()
-
-    def handle(self):
-        self.say("220 sink")
-        while line := self.rfile.readline():
-            word = line.split()[0].upper() if line.split() else b""
-            if word == b"RCPT" and line not in Sink.refused:
-                Sink.refused.add(line)
-                print("REFUSED", line, flush=True)
-                self.say("451 later")
-            elif word == b"DATA":
-                self.say("354 go on")
-                body = b"".join(iter(self.rfile.readline, b".\\r\\n"))
-                print("MAIL", body.decode(), flush=True)
-                self.say("250 taken")
-            else:
-                self.say("221 bye" if word == b"QUIT" else "250 ok")
-
-    def say(self, text):
-        self.wfile.write(text.encode() + b"\\r\\n")
-
-socketserver.ThreadingTCPServer(("", 8025), Sink).serve_forever()
-"""
 
 # Errors of a database that is available
 ERRORS = {
     "postgresql": "DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$",
     "sqlite": "SELECT missing FROM probe_run",
 }
-
-# Whoever reads the pickle of this makes a folder
-PLANT = """
-import os, pickle
-
-class Plant:
-    def __reduce__(self):
-        return os.mkdir, ("/tmp/planted",)
-"""
-
-PLANT_IN_CACHE = """
-from django.core.cache import cache
-
-key = cache.make_and_validate_key("planted")
-cache._cache.get_client().set(key, pickle.dumps(Plant()))
-cache.get("planted")
-"""
-
-PLANT_IN_QUEUE = """
-from config.celery import app
-
-app.send_task("os.mkdir", ["/tmp/planted"])
-with app.connection_for_write() as connection:
-    headers = {"task": "probe.tasks.mark", "id": "planted"}
-    body = ([Plant()], {}, {})
-    connection.Producer().publish(body, serializer="pickle", headers=headers, routing_key="celery")
-"""
 
 # One for each way to keep a queue (slug → answers)
 STACKS = {
@@ -98,10 +42,8 @@ def with_probe(project: Path) -> Iterator[Stack]:
     """Start a production stack with the probe in it, two accounts, and a mail server beside it."""
     add_probe(project, STACKS[project.name]["background_tasks"])
     stack = site(project)
-    mail = project / "secrets" / "email_url"
-    mail.unlink()
-    mail.write_text("smtp://sink:8025")
-    with serving(stack), sink(stack):
+    use_mailserver(stack)
+    with serving(stack), mailserver(stack, "--env=REFUSE=1"):
         for person in ("ada", "grace"):
             stack.execute(
                 *("env", "DJANGO_SUPERUSER_PASSWORD=a long enough passphrase"),
@@ -121,27 +63,16 @@ each_server = each("tasks-database-postgresql", "tasks-celery-postgresql")
 each_scheduler = each("tasks-celery-postgresql")
 
 
-@contextmanager
-def sink(stack: Stack) -> Iterator[None]:
-    """A mail server in the network through which the stack reaches the world."""
-    stack.run(
-        *("docker", "run", "--detach", "--name", f"{stack.name}-sink"),
-        *(f"--network={stack.name}_front", "--network-alias=sink"),
-        *(stack.name, "python", "-c", SINK),
-    )
-    try:
-        yield
-    finally:
-        stack.run("docker", "rm", "--force", f"{stack.name}-sink")
-
-
 def runs(stack: Stack) -> Counter[str]:
     """How often each task has been run, by its name."""
     return Counter(json.loads(fetch(stack, "/probe/runs").text))
 
 
-def ask_for_reset(stack: Stack, person: str = "ada") -> Answer:
-    """Send the form of the password reset."""
+strangers = (f"stranger{number}" for number in itertools.count())
+
+
+def ask_for_reset(stack: Stack, person: str = "") -> Answer:
+    """Send the form of the password reset, for somebody else each time: an address gets only so many e-mails."""
     page = fetch(stack, "/accounts/password_reset/")
     token = re.search('csrfmiddlewaretoken" value="(.+?)"', page.text)
     assert token
@@ -151,7 +82,7 @@ def ask_for_reset(stack: Stack, person: str = "ada") -> Answer:
         "Referer": f"https://localhost:{stack.environment['HTTPS_PORT']}/",
         "X-CSRFToken": token[1],
     }
-    body = f"email={person}@example.com".encode()
+    body = f"email={person or next(strangers)}@example.com".encode()
     return fetch(stack, "/accounts/password_reset/", body, headers)
 
 
@@ -164,16 +95,12 @@ def test_every_container_is_locked_down(stack: Stack) -> None:
 def test_email_of_the_password_reset_arrives_though_it_was_refused_at_first(stack: Stack) -> None:
     answer = ask_for_reset(stack, "grace")
 
-    def log() -> str:
-        return stack.run("docker", "logs", f"{stack.name}-sink").stdout
-
-    until(lambda: "To: grace@" in log())
-    sent = [mail for mail in log().split("MAIL ")[1:] if "To: grace@" in mail]
-    message = email.message_from_string(sent[0], policy=email.policy.default)
-    link = re.search(r"https://localhost:\d+(/accounts/reset/\S+)", str(message.get_content()))
+    until(lambda: mails_to(stack, "grace@example.com"))
+    sent = mails_to(stack, "grace@example.com")
+    link = re.search(r"https://localhost(/accounts/reset/\S+)", sent[0])
     worker = stack.compose("logs", "--no-log-prefix", "worker")
     assert answer.status == 302
-    assert len(re.findall("REFUSED.*grace", log())) == len(sent) == 1
+    assert len(re.findall("REFUSED.*grace", log_of(stack))) == len(sent) == 1
     assert link
     assert fetch(stack, link[1]).status == 302
     assert "retry" in worker.lower()
@@ -243,96 +170,6 @@ def test_task_of_a_killed_worker_is_run_again(stack: Stack) -> None:
     assert runs(stack)["killed begins"] == 2
 
 
-def shell(stack: Stack, code: str) -> str:
-    """Run code in Django's shell, and return what it prints, also when it raises an error."""
-    command = ("docker", "compose", "exec", "-T", "web", "python", "manage.py", "shell", "-c", code)
-    return stack.run(*command, check=False).stdout
-
-
-def planted(stack: Stack, service: str) -> bool:
-    """Whether something that was planted has run in a service."""
-    command = ("docker", "compose", "exec", "-T", service, "test", "-e", "/tmp/planted")
-    return stack.run(*command, check=False).returncode == 0
-
-
-@pytest.mark.parametrize("whole", [False, True])
-@each_stack
-def test_task_that_kills_its_workers_is_given_up_after_three(stack: Stack, whole: bool) -> None:
-    celery = "celery" in stack.name
-    if whole and not celery:
-        pytest.skip("this worker has one process")
-    name = f"kill {whole}"
-    enqueue = "delay" if celery else "enqueue"
-    beside = f"[mark.{enqueue}(name=f'beside {name} {{number}}') for number in range(20)]"
-    poison = f"kill.{enqueue}(name='{name}', whole={whole})"
-    shell(stack, f"from probe.tasks import kill, mark; {poison}; {beside}")
-
-    def given_up() -> int:
-        log = stack.compose("logs", "--no-log-prefix", "worker")
-        return len(re.findall("RuntimeError: 3 workers were killed", log))
-
-    before = given_up()
-    until(lambda: given_up() > before)
-    until(lambda: sum(key.startswith(f"beside {name}") for key in runs(stack)) == 20)
-
-    time.sleep(15)
-    assert runs(stack)[name] == 3
-    assert given_up() == before + 1
-
-
-@each_scheduler
-def test_cache_asks_for_a_password_that_stays_in_its_files(stack: Stack) -> None:
-    password = (stack.folder / "secrets/valkey_conf").read_text().split()[1]
-    containers = stack.compose("ps", "--quiet").split()
-
-    answer = shell(stack, "import redis; redis.Redis(host='cache').ping()")
-    shown = stack.run("docker", "inspect", *containers).stdout
-    for service in ("cache", "web", "worker"):
-        everything = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ || true"
-        shown += stack.execute("sh", "-c", everything, service=service)
-
-    assert "already authenticated" in answer
-    assert len(password) == 64
-    assert password not in shown
-
-
-@each_scheduler
-def test_pickle_planted_in_the_cache_runs_nothing(stack: Stack) -> None:
-    answer = shell(stack, PLANT + PLANT_IN_CACHE)
-
-    assert "Error" in answer
-    assert not planted(stack, "web")
-
-
-@each_scheduler
-def test_what_is_planted_in_the_queue_runs_nothing_and_holds_nobody_up(stack: Stack) -> None:
-    shell(stack, PLANT + PLANT_IN_QUEUE)
-
-    fetch(stack, "/probe/one/planted/0")
-    until(lambda: runs(stack)["planted"])
-
-    log = stack.compose("logs", "--no-log-prefix", "worker")
-    assert "unregistered task" in log
-    assert "ContentDisallowed" in log
-    assert not planted(stack, "worker")
-
-
-@each_scheduler
-def test_new_password_of_the_cache_reaches_every_process(stack: Stack) -> None:
-    secrets = [stack.folder / "secrets" / name for name in ("valkey_conf", "valkey_url")]
-    old = secrets[1].read_text().strip()
-    for secret in secrets:
-        secret.unlink()
-
-    outcome = under_load(stack, "make", "deploy")
-    fetch(stack, "/probe/one/rotated/0")
-
-    until(lambda: runs(stack)["rotated"])
-    answer = shell(stack, f"import redis; redis.Redis.from_url('{old}').ping()")
-    assert (outcome.code, outcome.answers) == (0, {"200"}), outcome.output
-    assert "invalid username-password pair" in answer
-
-
 @each_server
 def test_page_answers_503_at_once_while_queue_or_database_is_unavailable(stack: Stack) -> None:
     # A database that is silent, not gone, holds up every page
@@ -373,10 +210,12 @@ def test_scheduler_enqueues_what_is_due(stack: Stack) -> None:
         "from django.utils import timezone as t; S(session_key='old', expire_date=t.now()).save()"
     )
 
-    shell(stack, sessions + expired)
+    def shell(code: str) -> str:
+        return stack.execute("python", "manage.py", "shell", "-c", sessions + code)
 
-    left = "print('left:', S.objects.filter(pk='old').count())"
-    until(lambda: "left: 0" in shell(stack, sessions + left))
+    shell(expired)
+
+    until(lambda: "left: 0" in shell("print('left:', S.objects.filter(pk='old').count())"))
 
 
 @each_stack
@@ -388,14 +227,14 @@ def test_worker_that_is_stuck_is_seen(stack: Stack) -> None:
         command = ("docker", "compose", "exec", "-T", "worker", "sh", "-c", check)
         return stack.run(*command, check=False).returncode == 0
 
-    def run(command: str) -> None:
+    def shell(command: str) -> None:
         stack.execute("sh", "-c", command, service="worker")
 
     until(healthy)
-    run("kill -STOP -1; touch -d '7 minutes ago' /tmp/heartbeat")
+    shell("kill -STOP -1; touch -d '7 minutes ago' /tmp/heartbeat")
     time.sleep(15)
     stuck = healthy()
-    run("kill -CONT -1")
+    shell("kill -CONT -1")
 
     assert not stuck
     until(healthy)

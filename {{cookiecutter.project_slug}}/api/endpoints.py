@@ -10,7 +10,8 @@ from ninja.security import django_auth
 
 from api.problems import add_problems
 from api.schemas import Pagination, UserFilter, UserIn, UserOut
-from api.security import Bearer, Throttle
+from api.security import Bearer
+from api.throttling import Throttle
 from users.models import User
 
 users = Router(tags=["users"])

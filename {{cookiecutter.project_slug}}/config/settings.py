@@ -34,7 +34,15 @@ SECRET_KEY = env.str("SECRET_KEY", DEVELOPMENT_ONLY)
 if SECRET_KEY == DEVELOPMENT_ONLY and not DEBUG:
     raise ImproperlyConfigured("Production needs a SECRET_KEY of its own")
 
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1"] if DEBUG else ...)
+ALLOWED_HOSTS: Any = env.list(
+    "ALLOWED_HOSTS", ["localhost", "127.0.0.1"] if DEBUG else ...
+)
+
+# Where the links in e-mails lead: never to the Host of a request, which its sender chooses
+SITE_URL = env.str(
+    "SITE_URL",
+    "http://127.0.0.1:8000" if DEBUG else f"https://{ALLOWED_HOSTS[0]}",
+)
 
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 
@@ -95,6 +103,7 @@ MIDDLEWARE = [
     # {% if cookiecutter.rest_api != "none" %}
     "corsheaders.middleware.CorsMiddleware",
     "api.problems.ProblemMiddleware",
+    "api.throttling.ThrottlingMiddleware",
     # {% endif %}
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
@@ -105,6 +114,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "users.throttling.ThrottlingMiddleware",
     # {% if cookiecutter.background_tasks != "none" %}
     "background.middleware.ServiceUnavailableMiddleware",
     # {% endif %}
@@ -174,6 +184,8 @@ DATABASES["default"]["OPTIONS"] |= DATABASE_OPTIONS[DATABASES["default"]["ENGINE
 # https://docs.djangoproject.com/en/6.1/topics/auth/
 
 AUTH_USER_MODEL = "users.User"
+
+AUTHENTICATION_BACKENDS = ["users.throttling.Backend"]
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -276,9 +288,7 @@ if VALKEY_URL:
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": f"{VALKEY_URL}/1",
-            # A pickle, with which Django would cache any object, runs code if somebody plants it
-            "OPTIONS": VALKEY_TIMEOUTS
-            | {"serializer": "django.contrib.sessions.serializers.JSONSerializer"},
+            "OPTIONS": VALKEY_TIMEOUTS,
         }
     }
 
@@ -327,8 +337,7 @@ if env.bool("HTTPS", not DEBUG):
 # {% if cookiecutter.rest_api != "none" %}
 # API
 
-# How often one user, or one address, may ask per sec, min, hour or day. Requests are counted in the
-# cache: with Django's default one, the memory of a process, each process counts for itself
+# How often one user, or one address without a user, may ask per sec, min, hour or day
 API_RATE = env.str(
     "API_RATE",
     "600/min",
@@ -366,11 +375,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": "api.pagination.Pagination",
     "PAGE_SIZE": 20,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
-    "DEFAULT_THROTTLE_RATES": {"user": API_RATE},
+    "DEFAULT_THROTTLE_CLASSES": ["api.throttling.Throttle"],
     "DEFAULT_METADATA_CLASS": None,
-    # The address is the one that the server sees, not what X-Forwarded-For claims
-    "NUM_PROXIES": 0,
 }
 
 SPECTACULAR_SETTINGS = {
@@ -394,11 +400,6 @@ REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer"}
 
 # For the files of its documentation
 INSTALLED_APPS += ["ninja"]
-
-NINJA_DEFAULT_THROTTLE_RATES = {"user": API_RATE}
-
-# The address is the one that the server sees, not what X-Forwarded-For claims
-NINJA_NUM_PROXIES = 0
 
 NINJA_PAGINATION_PER_PAGE = 20
 

@@ -11,11 +11,7 @@ from django.urls import include, path
 
 urlpatterns = [
     path("", include("pages.urls")),
-    # {% if cookiecutter.background_tasks != "none" %}
-    # Before Django's own, which it overrides
     path("accounts/", include("users.urls")),
-    # {% endif %}
-    path("accounts/", include("django.contrib.auth.urls")),
     path("admin/", admin.site.urls),
     # {% if cookiecutter.rest_api != "none" %}
     path("api/", include("api.urls")),

@@ -45,6 +45,18 @@ def test_settings(settings: Settings, tmp_path: Path) -> None:
     }
 
 
+# {% if cookiecutter.background_tasks == "none" %}
+@pytest.fixture(autouse=True)
+def immediate_emails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """E-mails are sent at once: another thread would not see what a test has stored."""
+
+    def submit(function: Callable[[str], None], address: str) -> None:
+        function(address)
+
+    monkeypatch.setattr("users.threads.executor.submit", submit)
+
+
+# {% endif %}
 # {% if cookiecutter.background_tasks == "database" %}
 @pytest.fixture(autouse=True)
 def immediate_tasks(settings: Settings) -> None:

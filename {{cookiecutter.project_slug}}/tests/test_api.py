@@ -1,7 +1,6 @@
 """The API: who may do what under /api/v1/, in which form, and how it says no."""
 
 import re
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from io import StringIO
@@ -9,24 +8,19 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from django.conf import settings as project_settings
 from django.contrib.staticfiles import finders
-from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 from pytest_django import Settings
 
-from users.models import User
+from tests.conftest import PASSWORD
+from users.models import Counter, User
 
 USERS, ME = "/api/v1/users/", "/api/v1/users/me/"
 
 type As = Callable[[User], Client]
-
-
-@pytest.fixture(autouse=True)
-def no_requests_yet() -> None:
-    cache.clear()
 
 
 def by_session(user: User) -> Client:
@@ -177,6 +171,30 @@ def test_inactive_user_is_refused(client_of: As, user: User) -> None:
     assert_problem(client.get(ME), 401)
 
 
+@pytest.mark.parametrize("password", ["another long passphrase", None])
+def test_tokens_end_with_the_password(password: str | None, user: User) -> None:
+    client = by_token(user)
+    if password:
+        user.set_password(password)
+    else:
+        user.set_unusable_password()
+    user.save()
+
+    assert_problem(client.get(ME), 401)
+
+
+def test_tokens_outlive_a_new_hash_of_the_same_password(
+    user: User, settings: Settings
+) -> None:
+    client = by_token(user)
+    hasher = "django.contrib.auth.hashers.PBKDF2PasswordHasher"
+    settings.PASSWORD_HASHERS = [hasher, *settings.PASSWORD_HASHERS]
+
+    assert user.check_password(PASSWORD)
+    assert user.password.startswith("pbkdf2")
+    assert client.get(ME).status_code == 200
+
+
 def test_command_shows_a_key_that_is_not_stored(user: User) -> None:
     key = output_of("create_token", "ada", "--days=7")
 
@@ -291,18 +309,42 @@ def test_other_methods_are_refused_with_a_list_of_the_right_ones(
         assert "GET" in response.headers["Allow"]
 
 
-def test_too_many_requests_are_refused_for_a_while(user: User, admin: User) -> None:
-    # Where both frameworks keep the times of the latest requests
-    allowed = int(project_settings.API_RATE.partition("/")[0])
-    cache.set(f"throttle_user_{user.pk}", [time.time()] * (allowed - 1))
+def test_too_many_requests_are_refused_for_a_while(
+    user: User, admin: User, settings: Settings
+) -> None:
+    settings.API_RATE = "2/min"
     client = by_token(user)
 
-    last, refused = client.get(ME), client.get(ME)
+    first, last, refused = client.get(ME), client.get(ME), client.get(ME)
 
-    assert last.status_code == 200
+    assert (first.status_code, last.status_code) == (200, 200)
     assert_problem(refused, 429)
     assert 0 < int(refused.headers["Retry-After"]) <= 60
     assert by_token(admin).get(ME).status_code == 200
+    Counter.objects.update(expires=timezone.now())
+    assert client.get(ME).status_code == 200
+
+
+def test_requests_without_a_right_token_count_too(
+    user: User, settings: Settings
+) -> None:
+    settings.API_RATE = "2/min"
+    right = by_token(user)
+
+    assert_problem(program("wrong").get(ME), 401)
+    assert_problem(Client().get(ME), 401)
+    assert_problem(Client().get(ME), 429)
+    assert_problem(program("wrong").get(ME), 429)
+    assert_problem(right.get(ME), 429)
+    assert right.get(ME, REMOTE_ADDR="192.0.2.1").status_code == 200
+
+
+def test_refused_requests_of_a_user_count_once(user: User, settings: Settings) -> None:
+    settings.API_RATE = "2/min"
+    client = by_token(user)
+
+    for status in (403, 403, 429):
+        assert_problem(client.get(USERS), status)
 
 
 def test_failure_is_a_problem_that_tells_nothing(
@@ -332,6 +374,7 @@ def test_errors_of_pages_stay_pages(client: Client) -> None:
 # Other origins
 
 
+@pytest.mark.django_db
 def test_pages_of_other_origins_are_kept_out_by_default(client: Client) -> None:
     response = client.get(USERS, headers={"Origin": "https://app.example.com"})
 
@@ -378,6 +421,7 @@ def test_openapi_document_describes_every_route_and_its_errors(client: Client) -
         ]
 
 
+@pytest.mark.django_db
 def test_documentation_loads_nothing_from_elsewhere(client: Client) -> None:
     response = client.get("/api/docs/")
 

@@ -36,7 +36,7 @@ def test_not_ready_while_the_database_is_away(
 
 @pytest.mark.django_db
 def test_not_ready_while_a_migration_is_missing(client: Client) -> None:
-    MigrationRecorder(connection).record_unapplied("users", "0001_initial")
+    MigrationRecorder(connection).record_unapplied("sessions", "0001_initial")
 
     response = client.get("/health/ready")
 

@@ -61,7 +61,7 @@ def test_page_asks_for_a_retry_only_while_the_database_is_unavailable(
     status: int,
 ) -> None:
     client.raise_request_exception = False
-    monkeypatch.setattr(PasswordResetForm, "send_mail", MagicMock(side_effect=error))
+    monkeypatch.setattr(PasswordResetForm, "save", MagicMock(side_effect=error))
     monkeypatch.setattr(connection, "is_usable", lambda: usable)
 
     response = ask_for_reset(client, user)

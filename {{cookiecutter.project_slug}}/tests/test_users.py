@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from django.core.mail import EmailMessage
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from tests.conftest import PASSWORD
 from users.models import User
@@ -51,6 +52,21 @@ def test_password_change_takes_the_new_password(client: Client, user: User) -> N
     assert user.check_password(new)
 
 
+def test_new_password_ends_the_other_sessions(client: Client, user: User) -> None:
+    elsewhere = Client()
+    for browser in (client, elsewhere):
+        browser.force_login(user)
+    new = "another long passphrase"
+
+    client.post(
+        "/accounts/password_change/",
+        {"old_password": PASSWORD, "new_password1": new, "new_password2": new},
+    )
+
+    assert client.get("/accounts/password_change/").status_code == 200
+    assert elsewhere.get("/accounts/password_change/").status_code == 302
+
+
 def test_password_change_refuses_a_weak_password(client: Client, user: User) -> None:
     client.force_login(user)
 
@@ -69,7 +85,7 @@ def test_password_reset_goes_by_email(
     new = "another long passphrase"
 
     sent = client.post("/accounts/password_reset/", {"email": user.email}, follow=True)
-    link = re.search(r"http://testserver(/\S+)", str(mailoutbox[0].body))
+    link = re.search(r"http://127.0.0.1:8000(/\S+)", str(mailoutbox[0].body))
     assert link
     form = client.get(link[1], follow=True)
     done = client.post(
@@ -90,9 +106,27 @@ def test_password_reset_email_names_the_account_and_the_site(
 ) -> None:
     client.post("/accounts/password_reset/", {"email": user.email})
 
-    assert mailoutbox[0].subject == "Password reset on testserver"
+    assert mailoutbox[0].subject == "Password reset on 127.0.0.1:8000"
     assert mailoutbox[0].to == ["ada@example.com"]
     assert "ada" in str(mailoutbox[0].body)
+
+
+def test_password_reset_link_leads_to_the_site_and_not_to_the_host_of_the_request(
+    client: Client,
+    user: User,
+    mailoutbox: list[EmailMessage],
+    settings: Settings,
+) -> None:
+    settings.SITE_URL = "https://example.com"
+
+    client.post(
+        "/accounts/password_reset/",
+        {"email": user.email},
+        headers={"host": "localhost:1337"},
+    )
+
+    assert "https://example.com/accounts/reset/" in str(mailoutbox[0].body)
+    assert "localhost" not in str(mailoutbox[0].body)
 
 
 def test_password_reset_does_not_tell_who_has_an_account(

@@ -1,9 +1,13 @@
 """What the worker does for this app."""
 
+from urllib.parse import urlsplit
+
 # {% if cookiecutter.background_tasks == "celery" %}
 from celery import shared_task
 from celery.contrib.django.task import DjangoTask
 # {% endif %}
+from django.conf import settings
+from django.contrib.auth.forms import PasswordResetForm
 from django.contrib.auth.tokens import default_token_generator
 from django.core.mail import send_mail
 # {% if cookiecutter.background_tasks == "database" %}
@@ -17,7 +21,6 @@ from background.models import IdempotencyKey
 # {% if cookiecutter.background_tasks == "database" %}
 from background.retry import retry
 # {% endif %}
-from users.models import User
 
 
 # OSError: the mail server is unavailable, or refuses for now
@@ -34,22 +37,22 @@ from users.models import User
     max_retries=5,
 )
 # {% endif %}
-def send_password_reset(
-    key: str, user_id: int, protocol: str, domain: str, site_name: str
-) -> None:
-    """Send the link that sets a new password, once for each key."""
-    user = User.objects.filter(pk=user_id, is_active=True).first()
-    if user is None or IdempotencyKey.objects.filter(key=key).exists():
-        return
-    context = {
-        "user": user,
-        "uid": urlsafe_base64_encode(force_bytes(user.pk)),
-        "token": default_token_generator.make_token(user),
-        "protocol": protocol,
-        "domain": domain,
-        "site_name": site_name,
-    }
-    subject = render_to_string("registration/password_reset_subject.txt", context)
-    body = render_to_string("registration/password_reset_email.html", context)
-    send_mail(subject.strip(), body, None, [user.email])
-    IdempotencyKey.remember(key)
+def send_password_reset(key: str, address: str) -> None:
+    """Send the link that sets a new password, once for each key and account with the address."""
+    site = urlsplit(settings.SITE_URL)
+    for user in PasswordResetForm().get_users(address):
+        sent = f"{key}-{user.pk}"
+        if IdempotencyKey.objects.filter(key=sent).exists():
+            continue
+        context = {
+            "user": user,
+            "uid": urlsafe_base64_encode(force_bytes(user.pk)),
+            "token": default_token_generator.make_token(user),
+            "protocol": site.scheme,
+            "domain": site.netloc,
+            "site_name": site.netloc,
+        }
+        subject = render_to_string("registration/password_reset_subject.txt", context)
+        body = render_to_string("registration/password_reset_email.html", context)
+        send_mail(subject.strip(), body, None, [user.email])
+        IdempotencyKey.remember(sent)

@@ -1,12 +1,14 @@
-from django.contrib.auth.views import PasswordResetView
+from django.contrib.auth import urls
 from django.urls import path
 
-from users.forms import PasswordResetForm
+from users.views import PasswordResetConfirmView, PasswordResetView
 
 urlpatterns = [
+    path("password_reset/", PasswordResetView.as_view(), name="password_reset"),
     path(
-        "password_reset/",
-        PasswordResetView.as_view(form_class=PasswordResetForm),
-        name="password_reset",
+        "reset/<uidb64>/<token>/",
+        PasswordResetConfirmView.as_view(),
+        name="password_reset_confirm",
     ),
+    *urls.urlpatterns,
 ]
