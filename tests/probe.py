@@ -29,6 +29,8 @@ FILES = {
             name = models.CharField(max_length=20)
         """,
     "probe/tasks.py": """
+        import os
+        import signal
         import time
 
         {import_task}
@@ -42,6 +44,14 @@ FILES = {
                 Run.objects.create(name=f"{name} begins")
                 time.sleep(seconds)
             Run.objects.create(name=name)
+
+
+        @task
+        def kill(name, whole):
+            Run.objects.create(name=name)
+            # Celery's worker runs a task in a child of its own
+            os.kill(os.getppid() if whole else os.getpid(), signal.SIGKILL)
+            time.sleep(60)
 
 
         enqueue = mark.{enqueue}

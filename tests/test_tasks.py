@@ -14,7 +14,7 @@ import pytest
 
 from tests.mailserver import log_of, mails_to, mailserver, use_mailserver
 from tests.probe import add_probe, replace
-from tests.production import assert_locked_down, fetch, serving, site, until
+from tests.production import assert_locked_down, fetch, serving, site, under_load, until
 from tests.rendering import render
 from tests.stack import Answer, Stack, on, started, wait_for
 
@@ -25,6 +25,33 @@ ERRORS = {
     "postgresql": "DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$",
     "sqlite": "SELECT missing FROM probe_run",
 }
+
+# Whoever reads the pickle of this makes a folder
+PLANT = """
+import os, pickle
+
+class Plant:
+    def __reduce__(self):
+        return os.mkdir, ("/tmp/planted",)
+"""
+
+PLANT_IN_CACHE = """
+from django.core.cache import cache
+
+key = cache.make_and_validate_key("planted")
+cache._cache.get_client().set(key, pickle.dumps(Plant()))
+cache.get("planted")
+"""
+
+PLANT_IN_QUEUE = """
+from config.celery import app
+
+app.send_task("os.mkdir", ["/tmp/planted"])
+with app.connection_for_write() as connection:
+    headers = {"task": "probe.tasks.mark", "id": "planted"}
+    body = ([Plant()], {}, {})
+    connection.Producer().publish(body, serializer="pickle", headers=headers, routing_key="celery")
+"""
 
 # One for each way to keep a queue (slug → answers)
 STACKS = {
@@ -170,6 +197,96 @@ def test_task_of_a_killed_worker_is_run_again(stack: Stack) -> None:
     assert runs(stack)["killed begins"] == 2
 
 
+def shell(stack: Stack, code: str) -> str:
+    """Run code in Django's shell, and return what it prints, also when it raises an error."""
+    command = ("docker", "compose", "exec", "-T", "web", "python", "manage.py", "shell", "-c", code)
+    return stack.run(*command, check=False).stdout
+
+
+def planted(stack: Stack, service: str) -> bool:
+    """Whether something that was planted has run in a service."""
+    command = ("docker", "compose", "exec", "-T", service, "test", "-e", "/tmp/planted")
+    return stack.run(*command, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@each_stack
+def test_task_that_kills_its_workers_is_given_up_after_three(stack: Stack, whole: bool) -> None:
+    celery = "celery" in stack.name
+    if whole and not celery:
+        pytest.skip("this worker has one process")
+    name = f"kill {whole}"
+    enqueue = "delay" if celery else "enqueue"
+    beside = f"[mark.{enqueue}(name=f'beside {name} {{number}}') for number in range(20)]"
+    poison = f"kill.{enqueue}(name='{name}', whole={whole})"
+    shell(stack, f"from probe.tasks import kill, mark; {poison}; {beside}")
+
+    def given_up() -> int:
+        log = stack.compose("logs", "--no-log-prefix", "worker")
+        return len(re.findall("RuntimeError: 3 workers were killed", log))
+
+    before = given_up()
+    until(lambda: given_up() > before)
+    until(lambda: sum(key.startswith(f"beside {name}") for key in runs(stack)) == 20)
+
+    time.sleep(15)
+    assert runs(stack)[name] == 3
+    assert given_up() == before + 1
+
+
+@each_scheduler
+def test_cache_asks_for_a_password_that_stays_in_its_files(stack: Stack) -> None:
+    password = (stack.folder / "secrets/valkey_conf").read_text().split()[1]
+    containers = stack.compose("ps", "--quiet").split()
+
+    answer = shell(stack, "import redis; redis.Redis(host='cache').ping()")
+    shown = stack.run("docker", "inspect", *containers).stdout
+    for service in ("cache", "web", "worker"):
+        everything = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ || true"
+        shown += stack.execute("sh", "-c", everything, service=service)
+
+    assert "already authenticated" in answer
+    assert len(password) == 64
+    assert password not in shown
+
+
+@each_scheduler
+def test_pickle_planted_in_the_cache_runs_nothing(stack: Stack) -> None:
+    answer = shell(stack, PLANT + PLANT_IN_CACHE)
+
+    assert "Error" in answer
+    assert not planted(stack, "web")
+
+
+@each_scheduler
+def test_what_is_planted_in_the_queue_runs_nothing_and_holds_nobody_up(stack: Stack) -> None:
+    shell(stack, PLANT + PLANT_IN_QUEUE)
+
+    fetch(stack, "/probe/one/planted/0")
+    until(lambda: runs(stack)["planted"])
+
+    log = stack.compose("logs", "--no-log-prefix", "worker")
+    assert "unregistered task" in log
+    assert "ContentDisallowed" in log
+    assert not planted(stack, "worker")
+
+
+@each_scheduler
+def test_new_password_of_the_cache_reaches_every_process(stack: Stack) -> None:
+    secrets = [stack.folder / "secrets" / name for name in ("valkey_conf", "valkey_url")]
+    old = secrets[1].read_text().strip()
+    for secret in secrets:
+        secret.unlink()
+
+    outcome = under_load(stack, "make", "deploy")
+    fetch(stack, "/probe/one/rotated/0")
+
+    until(lambda: runs(stack)["rotated"])
+    answer = shell(stack, f"import redis; redis.Redis.from_url('{old}').ping()")
+    assert (outcome.code, outcome.answers) == (0, {"200"}), outcome.output
+    assert "invalid username-password pair" in answer
+
+
 @each_server
 def test_page_answers_503_at_once_while_queue_or_database_is_unavailable(stack: Stack) -> None:
     # A database that is silent, not gone, holds up every page
@@ -210,12 +327,10 @@ def test_scheduler_enqueues_what_is_due(stack: Stack) -> None:
         "from django.utils import timezone as t; S(session_key='old', expire_date=t.now()).save()"
     )
 
-    def shell(code: str) -> str:
-        return stack.execute("python", "manage.py", "shell", "-c", sessions + code)
+    shell(stack, sessions + expired)
 
-    shell(expired)
-
-    until(lambda: "left: 0" in shell("print('left:', S.objects.filter(pk='old').count())"))
+    left = "print('left:', S.objects.filter(pk='old').count())"
+    until(lambda: "left: 0" in shell(stack, sessions + left))
 
 
 @each_stack
@@ -227,14 +342,14 @@ def test_worker_that_is_stuck_is_seen(stack: Stack) -> None:
         command = ("docker", "compose", "exec", "-T", "worker", "sh", "-c", check)
         return stack.run(*command, check=False).returncode == 0
 
-    def shell(command: str) -> None:
+    def run(command: str) -> None:
         stack.execute("sh", "-c", command, service="worker")
 
     until(healthy)
-    shell("kill -STOP -1; touch -d '7 minutes ago' /tmp/heartbeat")
+    run("kill -STOP -1; touch -d '7 minutes ago' /tmp/heartbeat")
     time.sleep(15)
     stuck = healthy()
-    shell("kill -CONT -1")
+    run("kill -CONT -1")
 
     assert not stuck
     until(healthy)

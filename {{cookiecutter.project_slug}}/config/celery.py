@@ -14,6 +14,8 @@ from typing import Any
 from celery import Celery, bootsteps
 from celery.beat import PersistentScheduler
 from celery.signals import after_task_publish, setup_logging, worker_shutting_down
+from celery.worker import state
+from django.core.cache import cache
 from django.core.management import call_command
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -27,6 +29,9 @@ HEARTBEAT = Path("/tmp/heartbeat")
 
 # Seconds that SIGTERM leaves a task; less than stop_grace_period in docker-compose.prod.yml
 SHUTDOWN_TIMEOUT = 25
+
+# A task whose workers were killed this often is not run again
+MAX_DELIVERIES = 3
 
 app = Celery("config")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -59,9 +64,37 @@ def requeue_late_tasks(how: str, **kwargs: Any) -> None:
     neither ends as soon as the tasks have, nor tells the queue which of them are done.
     """
     if how == "Warm":
-        timer = Timer(SHUTDOWN_TIMEOUT, os.kill, (os.getpid(), signal.SIGQUIT))
+        timer = Timer(SHUTDOWN_TIMEOUT, requeue_running_tasks)
         timer.daemon = True
         timer.start()
+
+
+def requeue_running_tasks() -> None:
+    """Requeue the tasks in progress, without counting these deliveries, and end the worker."""
+    try:
+        for request in tuple(state.active_requests):
+            count_delivery(request.id, request.request_dict["retries"], -1)
+    finally:
+        os.kill(os.getpid(), signal.SIGQUIT)
+
+
+def count_delivery(task_id: str, retries: int, change: int = 1) -> int:
+    """Change how often a task, or a retry of it, has been delivered, and return that number."""
+    key = f"deliveries:{task_id}:{retries}"
+    cache.add(key, 0, timeout=86_400)
+    deliveries: int = cache.incr(key, change)
+    return deliveries
+
+
+def limit_deliveries(task: Any, task_id: str, *arguments: Any) -> None:
+    """Called before each task: make one fail that may have killed its workers."""
+    if count_delivery(task_id, task.request.retries) > MAX_DELIVERIES:
+        raise RuntimeError(
+            f"{MAX_DELIVERIES} workers were killed while running the task"
+        )
+
+
+app.conf.task_annotations = {"*": {"before_start": limit_deliveries}}
 
 
 class Heartbeat(bootsteps.StartStopStep):

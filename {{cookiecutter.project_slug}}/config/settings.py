@@ -288,7 +288,9 @@ if VALKEY_URL:
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": f"{VALKEY_URL}/1",
-            "OPTIONS": VALKEY_TIMEOUTS,
+            # A pickle, with which Django would cache any object, runs code if somebody plants it
+            "OPTIONS": VALKEY_TIMEOUTS
+            | {"serializer": "django.contrib.sessions.serializers.JSONSerializer"},
         }
     }
 

@@ -24,7 +24,20 @@ restore: ## Replace both by those of a backup: FILE=backups/…
 .PHONY: secrets
 secrets: secrets/database_url secrets/email_url secrets/secret_key ## Make the secrets that are missing in secrets/
 	@chmod 700 secrets && chmod 444 secrets/*
+	@! grep -q '^smtp://localhost:25$$' secrets/email_url || \
+		echo "No mail is sent yet: deploy/README.md says how to set the mail server."
 
+# {% if cookiecutter.background_tasks == "celery" %}
+# Of the cache and the queue: a password, in a line of Valkey's configuration and in an address
+secrets: secrets/valkey_url
+
+secrets/valkey_conf:
+	@umask 077; mkdir -p secrets; echo "requirepass $$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" > $@
+
+secrets/valkey_url: | secrets/valkey_conf
+	@umask 077; sed 's|requirepass \(.*\)|redis://default:\1@cache:6379|' secrets/valkey_conf > $@
+
+# {% endif %}
 secrets/secret_key secrets/database_password:
 	@umask 077; mkdir -p secrets; od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > $@
 

@@ -47,6 +47,11 @@ fi
 
 # The old code serves until the end, so migrations must suit it too
 docker compose run --rm --no-deps migrate
+# {% if cookiecutter.background_tasks == "celery" %}
+# Until the old containers are gone, the cache takes a changed password and the one before
+sed 's/requirepass /ACL SETUSER default >/' secrets/valkey_conf | docker compose exec -T cache sh -ec '
+    cd /run/secrets; sed s/requirepass/AUTH/ valkey_conf - | valkey-cli' >/dev/null || true
+# {% endif %}
 
 # The proxy finds by its network who is there, so new containers join that when they are healthy
 count=$(echo "$old" | wc -l)
@@ -78,6 +83,13 @@ docker stop $old >/dev/null
 docker rm $old >/dev/null
 [ "$old_image" = "$(docker inspect --format '{{ "{{.Image}}" }}' $new | head -n 1)" ] ||
     docker tag "$old_image" "$project:previous"
+# {% if cookiecutter.background_tasks == "celery" %}
+# With a changed password, which Compose does not notice; these two know only the one before
+if ! docker compose exec -T cache cat /run/secrets/valkey_conf | cmp -s - secrets/valkey_conf; then
+    docker compose stop worker scheduler
+    docker compose up --detach --wait --no-deps --force-recreate cache
+fi
+# {% endif %}
 # {% if cookiecutter.background_tasks != "none" %}
 # Compose does not notice a changed secret
 docker compose up --detach --wait --no-deps --force-recreate worker

@@ -1,6 +1,7 @@
 """Tasks go to Celery after the commit and are retried; its worker and scheduler show that they are alive."""
 
 import logging
+import os
 import signal
 import smtplib
 from pathlib import Path
@@ -162,10 +163,29 @@ def test_tasks_have_a_while_to_finish_after_sigterm(
     worker_shutting_down.send("worker", sig="SIGTERM", how="Warm", exitcode=0)
     worker_shutting_down.send("worker", sig="SIGQUIT", how="Cold", exitcode=0)
 
-    ((seconds, _, (_, number)), _) = timer.call_args
-    assert timer.call_count == 1
-    assert seconds == celery.SHUTDOWN_TIMEOUT
-    assert number == signal.SIGQUIT
+    timer.assert_called_once_with(celery.SHUTDOWN_TIMEOUT, celery.requeue_running_tasks)
+
+
+def test_task_that_has_killed_three_workers_is_not_run_again(db: None) -> None:
+    results = [celery.clear_sessions.apply(task_id="poison") for _ in range(4)]
+
+    assert [result.state for result in results] == ["SUCCESS"] * 3 + ["FAILURE"]
+    assert "3 workers were killed" in str(results[-1].result)
+
+
+def test_task_that_is_requeued_after_sigterm_was_not_delivered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kill = MagicMock()
+    monkeypatch.setattr(os, "kill", kill)
+    running = MagicMock(id="requeued", request_dict={"retries": 0})
+    monkeypatch.setattr("celery.worker.state.active_requests", [running])
+    celery.count_delivery("requeued", 0)
+
+    celery.requeue_running_tasks()
+
+    assert celery.count_delivery("requeued", 0) == 1
+    kill.assert_called_once_with(os.getpid(), signal.SIGQUIT)
 
 
 def test_logging_stays_as_django_set_it_up() -> None:

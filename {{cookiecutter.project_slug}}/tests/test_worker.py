@@ -187,6 +187,18 @@ def test_task_of_a_killed_worker_is_requeued_but_not_for_ever() -> None:
     assert "workers were killed" in DBTaskResult.objects.get().traceback
 
 
+def test_row_that_names_no_task_runs_nothing(tmp_path: Path) -> None:
+    planted = tmp_path / "planted"
+    add.enqueue(1, 2)
+    arguments = {"args": [str(planted)], "kwargs": {}}
+    DBTaskResult.objects.update(task_path="os.mkdir", args_kwargs=arguments)
+
+    run_worker()
+
+    assert statuses() == ["FAILED"]
+    assert not planted.exists()
+
+
 def test_task_in_progress_is_left_alone() -> None:
     add.enqueue(1, 2)
     DBTaskResult.objects.get().claim("another worker")

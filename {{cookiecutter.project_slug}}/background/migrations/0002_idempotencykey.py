@@ -1,6 +1,7 @@
 from django.db import migrations
 
 
+# reviewed: no release had the old names
 class Migration(migrations.Migration):
     dependencies = [("background", "0001_initial")]
 
