@@ -26,13 +26,17 @@ def site(project: Path) -> Stack:
 
 
 def fetch(
-    stack: Stack, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    stack: Stack,
+    path: str,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    method: str = "",
 ) -> Answer:
-    """Ask the proxy over HTTPS, with POST if there is a body."""
+    """Ask the proxy over HTTPS, with POST if there is a body and no other method."""
     port = int(stack.environment["HTTPS_PORT"])
     connection = http.client.HTTPSConnection("localhost", port, context=TRUSTING, timeout=60)
     try:
-        connection.request("POST" if body else "GET", path, body, headers or {})
+        connection.request(method or ("POST" if body else "GET"), path, body, headers or {})
         response = connection.getresponse()
         text = response.read().decode(errors="replace")
         return Answer(response.status, response.headers, text)

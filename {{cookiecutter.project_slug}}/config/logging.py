@@ -1,14 +1,20 @@
-"""One log line for each request, and the id of the request on every line that it causes."""
+"""One log line for each request, its id on every line that it causes, and errors by e-mail."""
 
 import logging
 import re
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
+from threading import Thread
 
+from django.core.mail import mail_admins
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import LazyObject, empty
+from pythonjsonlogger import json
+
+from config.masks import mask
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +27,72 @@ class RequestIdFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = request_id.get()
         return True
+
+
+class JsonFormatter(json.JsonFormatter):
+    """One JSON object a line, without secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask(super().format(record))
+
+
+class PlainFormatter(logging.Formatter):
+    """Text for people, without secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask(super().format(record))
+
+
+class MailHandler(logging.Handler):
+    """
+    Mail errors to ADMINS, so many a minute at most, in a thread that no request waits for.
+
+    The thread ends when nothing is left to send: a process that stops has sent its errors, and one
+    that was forked starts a thread of its own.
+    """
+
+    def __init__(self, most_a_minute: int = 10) -> None:
+        super().__init__()
+        self.times: deque[float] = deque(maxlen=most_a_minute)
+        self.texts: deque[str] = deque()
+        self.thread: Thread | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a record that was logged; it is dropped if there were too many in the last minute."""
+        # What any client can cause: a wrong host, too many fields
+        if record.name.startswith("django.security"):
+            return
+        now = time.monotonic()
+        if len(self.times) == self.times.maxlen and now < self.times[0] + 60:
+            return
+        try:
+            self.times.append(now)
+            self.texts.append(self.format(record))
+            if not self.thread or not self.thread.is_alive():
+                self.thread = Thread(target=self.send)
+                self.thread.start()
+        except Exception:  # noqa: BLE001 -- logging an error must not be another one
+            self.handleError(record)
+
+    def send(self) -> None:
+        """Mail every text; if the mail server is away, the log has them."""
+        while text := self.next_text():
+            try:
+                mail_admins(text.splitlines()[0][:200], text)
+            except OSError as error:
+                logger.warning("Error not mailed: %r", error)
+                self.texts.clear()
+
+    def next_text(self) -> str | None:
+        """Return what to send next; None ends the thread, before another record can count on it."""
+        self.acquire()
+        try:
+            if self.texts:
+                return self.texts.popleft()
+            self.thread = None
+            return None
+        finally:
+            self.release()
 
 
 class RequestLogMiddleware:

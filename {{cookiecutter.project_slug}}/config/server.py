@@ -15,7 +15,7 @@ from granian.http import HTTP1Settings
 
 from config.settings import LOGGING, METRICS, env
 
-# The settings have read them, and error mails would show what is left in the environment
+# The settings have read them, and nothing that shows its environment shall show them
 SECRETS = (
     "DATABASE_URL",
     "EMAIL_URL",
@@ -35,6 +35,14 @@ def main() -> None:
     """Serve until SIGTERM, then finish the requests in progress."""
     for name in SECRETS:
         os.environ.pop(name, None)
+    # {% if cookiecutter.database != "sqlite" %}
+    # Pages get limits of time, which migrations and other commands must not have
+    from config.settings import DATABASES
+
+    DATABASES["default"]["ENGINE"] = DATABASES["default"]["ENGINE"].replace(
+        "django.db.backends.{{ cookiecutter.__backend }}", "config.database"
+    )
+    # {% endif %}
     if METRICS:
         # Set before prometheus_client is imported: the processes count in files there
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp()

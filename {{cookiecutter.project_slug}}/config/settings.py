@@ -115,9 +115,6 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "users.throttling.ThrottlingMiddleware",
-    # {% if cookiecutter.background_tasks != "none" %}
-    "background.middleware.ServiceUnavailableMiddleware",
-    # {% endif %}
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -327,6 +324,9 @@ SECURE_CSP = {
     "frame-ancestors": [CSP.NONE],
 }
 
+# On debug pages
+DEFAULT_EXCEPTION_REPORTER_FILTER = "config.masks.ExceptionReporterFilter"
+
 if env.bool("HTTPS", not DEBUG):
     SECURE_SSL_REDIRECT = True
     SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 3600)
@@ -371,7 +371,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["api.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_FILTER_BACKENDS": ["rest_framework.filters.SearchFilter"],
     "DEFAULT_PAGINATION_CLASS": "api.pagination.Pagination",
@@ -416,12 +416,11 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {
-        "production": {"()": "django.utils.log.RequireDebugFalse"},
         "request_id": {"()": "config.logging.RequestIdFilter"},
     },
     "formatters": {
         "json": {
-            "()": "pythonjsonlogger.json.JsonFormatter",
+            "()": "config.logging.JsonFormatter",
             "fmt": ["levelname", "name", "message", "request_id"],
             "rename_fields": {
                 "levelname": "level",
@@ -439,7 +438,10 @@ LOGGING: dict[str, Any] = {
                 # {% endif %}
             ],
         },
-        "plain": {"format": "[%(request_id)s] %(levelname)s %(name)s: %(message)s"},
+        "plain": {
+            "()": "config.logging.PlainFormatter",
+            "format": "[%(request_id)s] %(levelname)s %(name)s: %(message)s",
+        },
     },
     "handlers": {
         "console": {
@@ -449,15 +451,20 @@ LOGGING: dict[str, Any] = {
             "formatter": "plain" if DEBUG else "json",
         },
         "mail": {
-            "class": "django.utils.log.AdminEmailHandler",
+            "class": "config.logging.MailHandler",
             "level": "ERROR",
-            "filters": ["production"],
+            "filters": ["request_id"],
+            "formatter": "plain",
         },
     },
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
+    "root": {
+        # Everything goes to the console; errors then go to ADMINS too
+        "handlers": ["console", "mail"] if ADMINS and not DEBUG else ["console"],
+        "level": env.str("LOG_LEVEL", "INFO"),
+    },
     "loggers": {
-        # Everything goes to the console, errors to ADMINS too
-        "django": {"handlers": ["mail"] if ADMINS else []},
+        # Without the handlers that Django gives it
+        "django": {"handlers": []},
         # {% if cookiecutter.background_tasks == "database" %}
         # At DEBUG it logs the id of a task beside that of the request that enqueues it
         "django.tasks": {"level": "DEBUG"},
@@ -478,7 +485,16 @@ if SENTRY_DSN:
         raise ImproperlyConfigured("SENTRY_DSN needs an image built with EXTRAS=sentry")
 
     import sentry_sdk
+    from sentry_sdk.integrations.logging import ignore_logger
     from sentry_sdk.scrubber import EventScrubber
 
-    # Recursive, since a password typed at login lies in a dictionary
-    sentry_sdk.init(SENTRY_DSN, event_scrubber=EventScrubber(recursive=True))
+    from config.masks import mask_event
+
+    # What any client can cause
+    ignore_logger("django.security*")
+    sentry_sdk.init(
+        SENTRY_DSN,
+        before_send=mask_event,
+        # Recursive, since a password typed at login lies in a dictionary
+        event_scrubber=EventScrubber(recursive=True),
+    )

@@ -9,6 +9,8 @@ from django.conf.urls.static import static
 from django.contrib import admin
 from django.urls import include, path
 
+handler500 = "pages.errors.server_error"
+
 urlpatterns = [
     path("", include("pages.urls")),
     path("accounts/", include("users.urls")),

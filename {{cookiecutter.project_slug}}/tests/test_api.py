@@ -284,6 +284,13 @@ def test_body_that_is_no_object_is_refused(body: bytes, user: User) -> None:
     assert_problem(change(by_token(user), body), 400, 422)
 
 
+@pytest.mark.parametrize("depth", [500, 100_000])
+def test_deeply_nested_body_is_refused(depth: int, user: User) -> None:
+    body = b'{"first_name":' + b"[" * depth + b"]" * depth + b"}"
+
+    assert_problem(change(by_token(user), body), 400, 422)
+
+
 @pytest.mark.parametrize(
     "path", ["/api/nothing", "/api/v1/nothing/", "/api/v1/users/1/", "/api/v2/users/"]
 )

@@ -73,6 +73,7 @@ def test_task_is_enqueued_after_the_commit(
 def test_page_asks_for_a_retry_while_the_broker_is_unavailable(
     client: Client, user: User, send_message: MagicMock
 ) -> None:
+    client.raise_request_exception = False
     send_message.side_effect = OperationalError("connection refused")
 
     response = ask_for_reset(client, user)

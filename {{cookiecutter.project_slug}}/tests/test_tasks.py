@@ -1,17 +1,14 @@
-"""An e-mail of a task is sent once, and a page says so when the queue or the database is unavailable."""
+"""An e-mail of a task is sent once."""
 
 from datetime import timedelta
 from typing import Any
-from unittest.mock import MagicMock
 
 import pytest
 from django.core.mail import EmailMessage
-from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
 from background.models import IdempotencyKey
-from users.forms import PasswordResetForm
 from users.models import User
 
 
@@ -42,30 +39,3 @@ def test_old_keys_are_deleted(db: None) -> None:
     IdempotencyKey.remember("new")
 
     assert [str(key) for key in IdempotencyKey.objects.all()] == ["new"]
-
-
-@pytest.mark.parametrize(
-    ("error", "usable", "status"),
-    [
-        (OperationalError("server closed the connection"), False, 503),
-        (OperationalError("deadlock detected"), True, 500),
-        (ZeroDivisionError(), False, 500),
-    ],
-)
-def test_page_asks_for_a_retry_only_while_the_database_is_unavailable(
-    client: Client,
-    user: User,
-    monkeypatch: pytest.MonkeyPatch,
-    error: Exception,
-    usable: bool,
-    status: int,
-) -> None:
-    client.raise_request_exception = False
-    monkeypatch.setattr(PasswordResetForm, "save", MagicMock(side_effect=error))
-    monkeypatch.setattr(connection, "is_usable", lambda: usable)
-
-    response = ask_for_reset(client, user)
-
-    assert response.status_code == status
-    assert ("Retry-After" in response.headers) == (status == 503)
-    assert ("Please try again in a minute." in response.text) == (status == 503)
