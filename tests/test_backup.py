@@ -18,6 +18,7 @@ import pytest
 from tests.matrix import BY_DATABASE
 from tests.production import fetch, serving, site, until
 from tests.rendering import render
+from tests.roles import AS_APP, AS_OWNER, CHANGES, not_denied
 from tests.stack import Stack, on
 
 pytestmark = pytest.mark.container
@@ -128,9 +129,9 @@ print(json.dumps({"pairs": len(left), "halves": len(halves), "broken": len(broke
 
 
 def python(stack: Stack, code: str) -> str:
-    """Run code in the application and return the last line it prints."""
-    printed = stack.execute("python", "manage.py", "shell", "--no-imports", "--command", code)
-    return printed.strip().rpartition("\n")[2]
+    """Run code beside the application, as the owner of its tables; return the last line it prints."""
+    shell = ("python", "manage.py", "shell", "--no-imports", "--command", code)
+    return stack.run(*AS_OWNER, *shell).stdout.strip().rpartition("\n")[2]
 
 
 def contents(stack: Stack) -> dict[str, list[Any]]:
@@ -208,6 +209,10 @@ def test_everything_comes_back_after_the_volumes_are_lost(stack: Stack) -> None:
     made = backups(stack)
 
     stack.compose("down", "--volumes")
+    # As on another machine
+    for secret in (stack.folder / "secrets").iterdir():
+        secret.unlink()
+    stack.run("make", "secrets")
     code, _ = restore(stack, path)
 
     print("measured:", {name: count for name, (count, _) in before.items()})
@@ -215,6 +220,7 @@ def test_everything_comes_back_after_the_volumes_are_lost(stack: Stack) -> None:
     assert contents(stack) == before
     assert backups(stack) == made
     assert fetch(stack, "/accounts/login/").status == 200
+    assert not_denied(stack, *AS_APP, statements=CHANGES) == {}
 
 
 @each_database
@@ -268,7 +274,7 @@ def test_backup_is_consistent_while_the_site_is_written_to(stack: Stack) -> None
 
 @with_and_without_server
 def test_older_backup_is_migrated(stack: Stack) -> None:
-    stack.execute("python", "manage.py", "migrate", "sessions", "zero")
+    stack.run(*AS_OWNER, "python", "manage.py", "migrate", "sessions", "zero")
     path = backup(stack)
 
     restore(stack, path)
@@ -393,6 +399,7 @@ def test_postgresql_goes_from_one_major_version_to_the_next_as_documented(
         assert re.search(r"^ 18", version, re.MULTILINE)
         assert contents(stack) == before
         assert fetch(stack, "/accounts/login/").status == 200
+        assert not_denied(stack, *AS_APP, statements=CHANGES) == {}
         # The server of before still reads what is kept
         single = 'echo "SELECT count(*) FROM users_user" | postgres --single -D /old backup_upgrade'
         old_server = ("docker", "run", "--rm", "--network=none", "--user=postgres")

@@ -13,7 +13,7 @@ import pytest
 from tests.cli import generate
 from tests.hooks import pre_gen
 from tests.matrix import CHOICES
-from tests.production import fetch, serving
+from tests.production import fetch, serving, site
 from tests.rendering import render
 from tests.stack import Stack, development, given, removed, started, unused_port, wait_for
 
@@ -96,6 +96,24 @@ def test_forgotten_f_never_touches_production(engine: None, tmp_path: Path) -> N
         assert site.compose("ps", "--quiet", "db") == database
         assert site.execute(*SHELL, "print(*User.objects.all())").splitlines()[-1] == "ada"
         assert fetch(site, "/accounts/login/").status == 200
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="asks what root leaves to others")
+def test_development_starts_beside_the_secrets_and_backups_of_root(
+    engine: None, tmp_path: Path
+) -> None:
+    # What root generates belongs to the account in the image
+    project = given(render(tmp_path, project_slug="dev-of-root", database="sqlite"), 10001)
+    production, stack = site(project), development(project)
+    with removed(production), removed(stack):
+        production.run("make", "backup")
+
+        stack.compose("up", "--build", "--wait")
+
+        replace(project / "config/settings.py", 'PROJECT_NAME = "', 'PROJECT_NAME = "Edited ')
+        eventually(stack, "/", "<title>Edited ")
+        stack.compose("run", "--rm", "--no-TTY", "web", "pytest", "-q")
+        stack.compose("run", "--rm", "--no-TTY", "web", "sh", "-ec", "ruff check .; mypy .")
 
 
 def eventually(

@@ -19,6 +19,7 @@ from tests.cluster import FOLDER, Site, namespace
 from tests.matrix import ANSWERS, VARIANTS, name_of
 from tests.probe import replace
 from tests.production import assert_confined, until
+from tests.roles import CHANGES, ESCAPES, not_denied
 
 PAGE = "/accounts/login/"
 
@@ -151,6 +152,18 @@ def test_secrets_are_files_and_never_in_an_environment(site: Site) -> None:
         variables = site.kubectl("exec", workload, "--", "env")
         assert "PATH=" in variables
         assert not [secret for secret in secrets if secret in variables]
+
+
+@pytest.mark.container
+def test_site_may_change_rows_and_knows_no_other_password(site: Site) -> None:
+    secrets = [path.read_text() for path in site.folder.glob("secrets/database_[op]*")]
+
+    for workload in set(site.workloads()) - {"statefulset.apps/db"}:
+        known = site.kubectl("exec", workload, "--", "sh", "-c", "cat /run/secrets/* || true")
+        assert not [secret for secret in secrets if secret in known]
+    web = ("kubectl", f"--namespace={site.name}", "exec", "deployment/web", "--")
+    assert not_denied(site, *web, statements=ESCAPES) == {}
+    assert not_denied(site, *web, statements=CHANGES) == {}
 
 
 @pytest.mark.container

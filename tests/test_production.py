@@ -18,6 +18,7 @@ from tests.production import (
     until,
 )
 from tests.rendering import render
+from tests.roles import AS_APP, AS_OWNER, CHANGES, ESCAPES, MIGRATION, not_denied
 from tests.stack import Stack, on, removed
 
 pytestmark = pytest.mark.container
@@ -109,6 +110,30 @@ def test_secrets_are_closed_to_others_and_stay_in_their_files(stack: Stack) -> N
         assert secret.stat().st_mode & 0o777 == 0o444
         if secret.name != "database_url" or "@" in secret.read_text():
             assert secret.read_text().strip() not in told
+
+
+@each_server
+def test_site_may_change_rows_and_nothing_else(stack: Stack) -> None:
+    assert not_denied(stack, *AS_APP, statements=ESCAPES) == {}
+    assert not_denied(stack, *AS_APP, statements=CHANGES) == {}
+
+
+@each_server
+def test_owner_of_the_tables_is_no_superuser(stack: Stack) -> None:
+    assert not_denied(stack, *AS_OWNER, statements=ESCAPES) == {}
+    assert set(not_denied(stack, *AS_OWNER, statements=MIGRATION).values()) == {"allowed"}
+
+
+@each_server
+def test_password_of_a_role_is_known_where_it_is_used(stack: Stack) -> None:
+    passwords = {
+        path.name: re.findall(r"\w{64}", path.read_text())[0]
+        for path in (stack.folder / "secrets").glob("database_*")
+    }
+
+    for service in {"web", "worker", "scheduler"} & set(stack.compose("ps", "--services").split()):
+        known = stack.execute("sh", "-c", "cat /run/secrets/*", service=service)
+        assert [name for name in passwords if passwords[name] in known] == ["database_url"]
 
 
 @each_server
@@ -218,9 +243,11 @@ def test_database_elsewhere_takes_two_lines(engine: None, tmp_path: Path) -> Non
     server = "elsewhere-db"
     ready = ("docker", "exec", server, "pg_isready", "--host=127.0.0.1")
     elsewhere.environment["DB_REPLICAS"] = "0"
-    url = elsewhere.folder / "secrets" / "database_url"
-    url.unlink()
-    url.write_text(f"postgresql://postgres:password@{server}:5432/another")
+    secrets = elsewhere.folder / "secrets"
+    (secrets / "database_owner_url").unlink()
+    (secrets / "database_url").unlink()
+    (secrets / "database_url").write_text(f"postgresql://postgres:password@{server}:5432/another")
+    elsewhere.run("make", "secrets")
     with removed(elsewhere):
         elsewhere.compose("up", "--no-start", "--build")
         elsewhere.run(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.production import answers, deploy, site, until
+from tests.roles import CHANGES, not_denied
 from tests.stack import Stack, on
 
 DEPLOY = ("sh", "deploy/swarm/deploy.sh")
@@ -153,6 +154,7 @@ def test_backup_brings_back_what_was_lost(stack: Stack) -> None:
     until(lambda: answers(stack))
     told = stack.run("docker", "exec", web(stack), *manage[3:], "shell", "--command", count).stdout
     assert "users: 1" in told
+    assert not_denied(stack, "docker", "exec", web(stack), statements=CHANGES) == {}
 
 
 def test_image_that_needs_longer_than_a_health_check_takes_over(stack: Stack) -> None:

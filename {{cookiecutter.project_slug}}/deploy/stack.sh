@@ -28,7 +28,8 @@ write_database() {
     in_database 'export PGUSER=postgres PGOPTIONS=--client-min-messages=warning
         dropdb --if-exists --force "$POSTGRES_DB"
         createdb --template=template0 "$POSTGRES_DB"
-        psql --no-psqlrc --quiet --output=/dev/null --single-transaction --set=ON_ERROR_STOP=1 "$POSTGRES_DB"'
+        sh /docker-entrypoint-initdb.d/roles.sh
+        psql --username=owner --no-psqlrc --quiet --output=/dev/null --single-transaction --set=ON_ERROR_STOP=1 "$POSTGRES_DB"'
 }
 
 # {% endif %}
@@ -43,6 +44,7 @@ write_database() {
     in_database 'export MYSQL_PWD="$(cat /run/secrets/database_password)"
         {{ cookiecutter._databases[cookiecutter.database].client }} --user=root </dev/null --execute="SET GLOBAL max_allowed_packet = 1073741824;
             DROP DATABASE IF EXISTS \`{{ cookiecutter.__database_name }}\`; CREATE DATABASE \`{{ cookiecutter.__database_name }}\`"
+        sh /docker-entrypoint-initdb.d/roles.sh
         {{ cookiecutter._databases[cookiecutter.database].client }} --user=root --default-character-set=utf8mb4 --max-allowed-packet=1G {{ cookiecutter.__database_name }}'
 }
 
