@@ -63,6 +63,5 @@ secrets/database_url:
 	@umask 077; mkdir -p secrets; echo "{{ cookiecutter.__database_url }}" > $@
 
 # {% endif %}
-
 secrets/email_url:
 	@umask 077; mkdir -p secrets; echo "smtp://localhost:25" > $@
