@@ -88,6 +88,8 @@ found["files"] = digest(files)
 print(json.dumps(found))
 """
 
+ROOM = "services: {migrate: {deploy: {resources: {limits: {memory: 512M}}}}}"
+
 # Pairs of users in one transaction, each row after the file that it names
 WRITE = r"""
 import hashlib, os, time
@@ -172,8 +174,11 @@ def running(stack: Stack) -> str:
 
 @contextmanager
 def filled(project: Path) -> Iterator[Stack]:
-    """A production stack with data."""
-    with serving(site(project)) as stack:
+    """A production stack with data, whose owner has room to read all of it at once."""
+    stack = site(project)
+    (project / "room.yml").write_text(ROOM)
+    stack.environment["COMPOSE_FILE"] += ":room.yml"
+    with serving(stack):
         python(stack, FILL)
         yield stack
 
