@@ -76,7 +76,9 @@ def test_health_checks_leave_no_line_in_the_log(stack: Stack) -> None:
     # PostgreSQL speaks of a checkpoint some minutes after every change
     quiet = re.compile(r"^(?!.*checkpoint).+", re.MULTILINE)
 
-    for service in {"cache", "db", "proxy", "web"} & set(stack.compose("ps", "--services").split()):
+    for service in {"cache", "db", "media", "proxy", "web"} & set(
+        stack.compose("ps", "--services").split()
+    ):
         container = stack.compose("ps", "--quiet", service).split()[0]
         kind, *command = json.loads(
             stack.run("docker", "inspect", "-f", template, container).stdout

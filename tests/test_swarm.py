@@ -74,7 +74,7 @@ def test_every_service_runs_and_the_worker_works(stack: Stack) -> None:
 
     listed = stack.run(*services, "--format", fields).stdout.splitlines()
     replicas = dict(line.removeprefix(f"{stack.name}_").split(maxsplit=1) for line in listed)
-    one = dict.fromkeys(("proxy", "db", "worker", "scheduler", "cache"), "1/1")
+    one = dict.fromkeys(("proxy", "media", "db", "worker", "scheduler", "cache"), "1/1")
     assert replicas == one | {"web": "2/2", "migrate": "0/1 (1/1 completed)"}
     stack.run("docker", "exec", web(stack), "python", "manage.py", "shell", "-c", enqueue)
 

@@ -327,6 +327,9 @@ SECURE_CSP = {
 # On debug pages
 DEFAULT_EXCEPTION_REPORTER_FILTER = "config.masks.ExceptionReporterFilter"
 
+# The largest request, in bytes
+MAX_BODY_SIZE = int(env.str("MAX_BODY_SIZE", "10MB").removesuffix("MB")) * 1_000_000
+
 if env.bool("HTTPS", not DEBUG):
     SECURE_SSL_REDIRECT = True
     SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 3600)

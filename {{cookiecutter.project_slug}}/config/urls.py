@@ -7,11 +7,17 @@ https://docs.djangoproject.com/en/6.1/topics/http/urls/
 from django.conf import settings
 from django.conf.urls.static import static
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
+
+from pages.views import too_large
+
+handler400 = "pages.views.bad_request"
 
 handler500 = "pages.errors.server_error"
 
 urlpatterns = [
+    # What the proxy appends to the address of a request that was too large
+    re_path(".*body-too-large$", too_large),
     path("", include("pages.urls")),
     path("accounts/", include("users.urls")),
     path("admin/", admin.site.urls),

@@ -9,8 +9,12 @@ import os
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
+from config.bodies import WholeBodies
 from config.proxies import TrustedProxies
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-application = TrustedProxies(get_wsgi_application(), settings.TRUSTED_PROXIES)
+application = TrustedProxies(
+    WholeBodies(get_wsgi_application(), settings.MAX_BODY_SIZE),
+    settings.TRUSTED_PROXIES,
+)

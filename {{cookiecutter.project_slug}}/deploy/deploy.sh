@@ -68,6 +68,10 @@ for second in $(seq 300 -1 0); do
 done
 
 # A file that was replaced, as git does, the container still sees as it was
+if ! docker compose exec -T media cat /etc/nginx/nginx.conf | cmp -s - nginx.conf; then
+    docker compose run --rm --no-deps --no-TTY media nginx -t -q
+    docker compose up --detach --wait --no-deps --force-recreate media
+fi
 if docker compose exec -T proxy cat /etc/caddy/Caddyfile | cmp -s - Caddyfile; then
     docker compose exec -T proxy caddy reload --config /etc/caddy/Caddyfile
 else

@@ -2,9 +2,11 @@ import platform
 
 import django
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views import defaults
 
 
 def home(request: HttpRequest) -> HttpResponse:
@@ -12,6 +14,18 @@ def home(request: HttpRequest) -> HttpResponse:
     return render(
         request, "pages/home.html", {"running": running() if settings.DEBUG else {}}
     )
+
+
+def too_large(request: HttpRequest) -> HttpResponse:
+    """Say that a body is over a limit; the proxy shows this page too."""
+    return render(request, "413.html", status=413)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a request that Django refused to read, with 413 if it is too large."""
+    if isinstance(exception, RequestDataTooBig):
+        return too_large(request)
+    return defaults.bad_request(request, exception)
 
 
 def running() -> dict[str, str]:

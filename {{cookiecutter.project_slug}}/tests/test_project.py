@@ -94,7 +94,7 @@ def test_every_variable_is_explained_once() -> None:
     for source in sources:
         used |= set(
             re.findall(
-                r"""env\.\w+\(\s*"(\w+)"|environ\.get\("(\w+)"|\$\{([A-Z_]+)\b""",
+                r"""env\.\w+\(\s*"(\w+)"|os\.environ\.get\("(\w+)"|\$\{([A-Z_]+)\b""",
                 source.read_text(),
             )
         )

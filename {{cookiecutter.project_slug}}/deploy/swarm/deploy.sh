@@ -27,8 +27,9 @@ case $IMAGE in
 esac
 
 # What the Swarm stores cannot change: new content gets a new name, and the old goes when nothing uses it
-for file in Caddyfile deploy/*.sh secrets/*; do
-    export "$(basename "$file" .sh)_hash=$(sha256sum <"$file" | cut -c 1-12)"
+for file in Caddyfile nginx.conf deploy/*.sh secrets/*; do
+    name=$(basename "$file")
+    export "${name%.*}_hash=$(sha256sum <"$file" | cut -c 1-12)"
 done
 docker secret ls --quiet --filter "label=com.docker.stack.namespace=$stack" |
     xargs -r -n 1 docker secret rm >/dev/null 2>&1 || true
