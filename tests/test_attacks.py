@@ -375,18 +375,17 @@ def test_application_itself_refuses_a_body_that_was_cut_short(stack: Stack) -> N
 import base64, socket, sys
 with socket.create_connection(("web", 8000)) as client:
     client.sendall(base64.b64decode(sys.argv[1]))
-    client.shutdown(socket.SHUT_WR)
+    if sys.argv[2:]:
+        client.shutdown(socket.SHUT_WR)
     print(client.recv(100))
 """
 
-    def send(body: bytes) -> str:
+    def send(body: bytes, *end: str) -> str:
         # From the address of nginx, whom the application trusts
         network = f"container:{stack.name}-media-1"
         run = ("docker", "run", "--rm", "--network", network, stack.name, "python", "-c", code)
-        return stack.run(*run, base64.b64encode(beginning.encode() + body).decode()).stdout
+        return stack.run(*run, base64.b64encode(beginning.encode() + body).decode(), *end).stdout
 
-    answer = send(form[:30_000])
-    assert " 400 " in answer, answer
+    assert " 400 " in send(form[:30_000], "cut")
     assert name not in users(stack)
-    answer = send(form)
-    assert " 302 " in answer, answer
+    assert " 302 " in send(form)
