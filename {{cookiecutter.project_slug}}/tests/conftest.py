@@ -36,6 +36,7 @@ PRODUCTION = {
 def test_settings(settings: Settings, tmp_path: Path) -> None:
     """Static files need no collectstatic, no test touches the real media, and logins are fast."""
     settings.MEDIA_ROOT = tmp_path / "media"
+    settings.SITE_URL = "http://127.0.0.1:8000"
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.WHITENOISE_AUTOREFRESH = True
     settings.STORAGES = settings.STORAGES | {
