@@ -25,6 +25,7 @@ pytestmark = [
 ]
 
 PAGE = "/accounts/login/"
+URLENCODED = "application/x-www-form-urlencoded"
 
 
 def connect(stack: Stack, *protocols: str) -> ssl.SSLSocket:
@@ -36,12 +37,18 @@ def connect(stack: Stack, *protocols: str) -> ssl.SSLSocket:
     return context.wrap_socket(plain, server_hostname="localhost")
 
 
-def head(
-    length: int, method: str = "POST", kind: str = "application/x-www-form-urlencoded"
-) -> bytes:
+def fields(stack: Stack, kind: str) -> dict[str, str]:
+    """Headers with which the application reads the form that follows, to look for its CSRF token."""
+    host = f"localhost:{stack.environment['HTTPS_PORT']}"
+    cookie = f"csrftoken={'x' * 32}"
+    return {"host": host, "content-type": kind, "cookie": cookie, "referer": f"https://{host}/"}
+
+
+def head(stack: Stack, length: int, method: str = "POST", kind: str = URLENCODED) -> bytes:
     """The beginning of a request that promises a body."""
-    fields = f"Host: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
-    return f"{method} {PAGE} HTTP/1.1\r\n{fields}".encode()
+    lines = [f"{name}: {value}\r\n" for name, value in fields(stack, kind).items()]
+    lines.append(f"Content-Length: {length}\r\n\r\n")
+    return f"{method} {PAGE} HTTP/1.1\r\n{''.join(lines)}".encode()
 
 
 @contextmanager
@@ -83,13 +90,10 @@ def slow_streams(stack: Stack) -> Iterator[None]:
         streams.initiate_connection()
         numbers = range(1, 81, 2)
         for number in numbers:
-            request = {
-                ":method": "POST",
-                ":path": PAGE,
-                ":scheme": "https",
-                ":authority": "localhost",
-            }
-            streams.send_headers(number, [*request.items(), ("content-length", "5000")])
+            named = fields(stack, URLENCODED)
+            request = {":method": "POST", ":path": PAGE, ":scheme": "https"}
+            request |= {":authority": named.pop("host"), "content-length": "5000"}
+            streams.send_headers(number, [*(request | named).items()])
         client.sendall(streams.data_to_send())
 
         def drip() -> None:
@@ -145,18 +149,20 @@ def part(name: str, content: bytes, filename: str = "") -> bytes:
 
 
 ATTACKS: dict[str, Callable[[Stack], AbstractContextManager[None]]] = {
-    "slow posts": lambda stack: slow(stack, 40, head(5000)),
+    "slow posts": lambda stack: slow(stack, 40, head(stack, 5000)),
     "slow posts in HTTP/2": slow_streams,
     "slow posts that are almost complete": lambda stack: slow(
-        stack, 400, head(40_000) + bytes(39_000)
+        stack, 400, head(stack, 40_000) + bytes(39_000)
     ),
     "slow uploads": lambda stack: slow(
-        stack, 40, head(1_000_000, kind=MULTIPART) + part("f", bytes(200_000), "f")
+        stack, 40, head(stack, 1_000_000, kind=MULTIPART) + part("f", bytes(200_000), "f")
     ),
     "slow bodies without a length": lambda stack: slow(
-        stack, 40, head(0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + b"fff\r\n"
+        stack,
+        40,
+        head(stack, 0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + b"fff\r\n",
     ),
-    "bodies of what has none": lambda stack: slow(stack, 40, head(5000, "GET")),
+    "bodies of what has none": lambda stack: slow(stack, 40, head(stack, 5000, "GET")),
     "large headers": large_headers,
     "idle connections": idle,
     "slow readers": slow_readers,
