@@ -48,8 +48,8 @@ if [ -n "$volumes" ]; then
 fi
 
 # {% if cookiecutter.database != "sqlite" %}
-# Recreates it if docker-compose.prod.yml has changed: a newer server starts on a volume of its own
-docker compose up --detach --wait db
+# Anew, for the secrets of now, and because a newer server starts on a volume of its own
+docker compose up --detach --wait --force-recreate db
 # {% endif %}
 state=replacing
 write_database <"$work/$dump"
