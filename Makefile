@@ -4,6 +4,7 @@
 BIN := .venv/bin
 
 .venv/ready: pyproject.toml
+	@echo "Installing the tools of the template into .venv, once: about a minute."
 	python3 -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --group dev

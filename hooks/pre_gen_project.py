@@ -1,13 +1,18 @@
 """Check the answers before anything is rendered: one sentence for each problem, and a command that works."""
 
+import difflib
 import json
 import os
 import re
+import subprocess
 import sys
 import unicodedata
 from typing import Any
 
 Answers = dict[str, Any]
+
+# What TEMPLATE_SKIP may leave out
+TOOLS = ["git", "uv", "docker"]
 
 NAME_LENGTH = 100
 SLUG_LENGTH = 50
@@ -69,6 +74,52 @@ def problems(answers: Answers) -> dict[str, tuple[str, str]]:
     return found
 
 
+def unknown_answers(answers: Answers, words: list[str]) -> dict[str, tuple[str, str]]:
+    """Return what looks like an answer and is none: name → (the nearest question, the value given)."""
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if equals and name.isidentifier() and name not in answers:
+            nearest = difflib.get_close_matches(name, public(answers), 1, cutoff=0)
+            found[name] = (nearest[0], value)
+    return found
+
+
+def words_of_command(answers: Answers) -> list[str]:
+    """Return the words of the command that runs this hook; nothing if it is not Cookiecutter's.
+
+    Cookiecutter ignores a name=value that it does not know, and tells its hooks nothing of it.
+    """
+    parent = str(os.getppid())
+    try:
+        with open(f"/proc/{parent}/cmdline", encoding="utf-8", errors="replace") as command:
+            words = command.read().split("\0")
+    except OSError:
+        # No Linux: here words with spaces come apart, so only what is nearly a question counts
+        command_line = ["ps", "-ww", "-o", "args=", "-p", parent]
+        try:
+            done = subprocess.run(command_line, check=False, capture_output=True, text=True)
+        except OSError:
+            return []
+        words = [
+            word
+            for word in done.stdout.split()
+            if "=" not in word or difflib.get_close_matches(word.split("=")[0], public(answers))
+        ]
+    return words if any("cookiecutter" in os.path.basename(word) for word in words[:3]) else []
+
+
+def public(answers: Answers) -> list[str]:
+    """Return the questions that Cookiecutter asks."""
+    return [name for name in answers if not name.startswith("_")]
+
+
+def unknown_tools(skipped: str) -> dict[str, str]:
+    """Return what TEMPLATE_SKIP names and the template does not use: name → the nearest tool."""
+    names = [name for name in skipped.split(",") if name and name not in TOOLS]
+    return {name: difflib.get_close_matches(name, TOOLS, 1, cutoff=0)[0] for name in names}
+
+
 def clean_name(name: str) -> str:
     """Return the name without what could not be shown or stored, at most NAME_LENGTH characters of it."""
     one_line = re.sub(r"[\t-\r\x85\u2028\u2029]+", " ", name)
@@ -121,14 +172,25 @@ def shown(value: str) -> str:
 def main(answers: Answers) -> None:
     """Exit 1 with all that is wrong with the answers, if anything is; nothing is left then."""
     found = problems(answers)
-    if not found:
+    unknown = unknown_answers(answers, words_of_command(answers))
+    tools = unknown_tools(os.environ.get("TEMPLATE_SKIP", ""))
+    if not found and not unknown and not tools:
         return
     given = answers | {"project_slug": answers["__project_slug"]}
     lines = [
         f"error: {name} is {shown(given[name])}: it {sentence}, like {shown(better)}."
         for name, (sentence, better) in found.items()
     ]
-    again = command(answers, {name: better for name, (_, better) in found.items()})
+    lines += [
+        f"error: {shown(name)} is no question; the nearest one is {nearest}."
+        for name, (nearest, _) in unknown.items()
+    ]
+    lines += [
+        f"error: TEMPLATE_SKIP has {shown(name)}: it takes {', '.join(TOOLS)}; the nearest one is {nearest}."
+        for name, nearest in tools.items()
+    ]
+    corrections = dict(unknown.values()) | {name: better for name, (_, better) in found.items()}
+    again = command(answers, corrections)
     print(
         *lines,
         "",

@@ -107,8 +107,8 @@ def get(port: int, path: str, **headers: str) -> Answer:
 
 
 def development(project: Path) -> Stack:
-    """The development stack of a project, on any free port."""
-    return Stack(project, f"{project.name}-dev", {"WEB_PORT": "0"})
+    """The development stack of a project, on any free ports."""
+    return Stack(project, f"{project.name}-dev", {"WEB_PORT": "0", "MAIL_PORT": "0"})
 
 
 @contextmanager

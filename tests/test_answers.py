@@ -287,3 +287,27 @@ def test_every_choice_of_every_question_is_known_to_the_tests() -> None:
         "project_slug",
         "nonroot_user",
     ]
+
+
+def test_unknown_answer_is_refused_with_the_nearest_question(tmp_path: Path) -> None:
+    done = generate(tmp_path, "databse=mysql")
+
+    assert done.returncode == 1
+    assert "error: 'databse' is no question; the nearest one is database.\n" in done.stdout
+    assert " database=mysql " in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_answer_that_holds_an_equals_sign_is_no_unknown_one(tmp_path: Path) -> None:
+    done = generate(tmp_path, "project_name=Tea databse=mysql", TEMPLATE_SKIP="git,uv,docker")
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_unknown_tool_to_skip_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
+    done = generate(tmp_path, TEMPLATE_SKIP="gti,uv")
+
+    assert done.returncode == 1
+    assert "TEMPLATE_SKIP has 'gti'" in done.stdout
+    assert "the nearest one is git.\n" in done.stdout
+    assert not list(tmp_path.iterdir())

@@ -1,5 +1,6 @@
 """Render the default project into a temporary folder and start it; Ctrl-C stops it and cleans up."""
 
+import contextlib
 import os
 import secrets
 import signal
@@ -8,17 +9,20 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-
-from cookiecutter.main import cookiecutter
+from types import FrameType
 
 from tools.interpreter import UV, VERSIONS, supported_python
 
 TEMPLATE = Path(__file__).resolve().parent.parent
 
+# Ctrl-C, `kill`, and a terminal that is closed
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def main() -> int:
     """Show the demo until Ctrl-C; return the exit status."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in SIGNALS:
+        signal.signal(number, stop)
     docker = engine_answers()
     python = None if docker else supported_python()
     if not docker and not python:
@@ -28,22 +32,42 @@ def main() -> int:
         )
         return 1
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["TEMPLATE_SKIP"] = "git,uv"
         # Cookiecutter and uv leave temporary files behind: they go with the folder
         os.environ["TMPDIR"] = tempfile.tempdir = folder
-        project = Path(cookiecutter(str(TEMPLATE), no_input=True, output_dir=folder))
-        port = str(free_port(8000))
         try:
+            project = rendered(Path(folder))
+            port = str(free_port(8000))
             if python:
                 on_sqlite(project, port, python)
             else:
                 in_docker(project, port)
         except KeyboardInterrupt:
-            print("\nStopped, and everything is removed.")
+            say("\nStopped, and everything is removed.")
         except subprocess.CalledProcessError as error:
-            print(f"This command failed: {' '.join(map(str, error.cmd))}")
+            say(f"This command failed: {' '.join(map(str, error.cmd))}")
             return 1
     return 0
+
+
+def stop(number: int, frame: FrameType | None) -> None:
+    """End the demo; from now on nothing, and in no command that it runs, interrupts the cleaning up."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def say(sentence: str) -> None:
+    """Print a line, if there still is a terminal."""
+    with contextlib.suppress(OSError):
+        print(sentence, flush=True)
+
+
+def rendered(folder: Path) -> Path:
+    """Render the default project into a folder; what its hooks advise applies to a project that stays."""
+    command = [sys.executable, "-m", "cookiecutter", str(TEMPLATE), "--no-input", "-o", str(folder)]
+    skipped = os.environ | {"TEMPLATE_SKIP": "git,uv,docker"}
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=skipped)
+    return next(path for path in folder.iterdir() if (path / "manage.py").exists())
 
 
 def engine_answers() -> bool:
@@ -72,29 +96,36 @@ def in_docker(project: Path, port: str) -> None:
     """Serve the project with Docker Compose until Ctrl-C, then remove all that Compose made."""
     # A name of its own, so that no project of the user's is touched
     names = {"COMPOSE_PROJECT_NAME": f"demo-{secrets.token_hex(4)}", "WEB_PORT": port}
+    names["MAIL_PORT"] = str(free_port(8025))
     environment = os.environ | names
     compose = ["docker", "compose", "--project-directory", str(project)]
     try:
+        say(
+            "Building the image of the default project and starting it; the first time takes a few minutes."
+        )
         subprocess.run([*compose, "up", "--build", "--wait"], check=True, env=environment)
         announce(port)
         signal.pause()
     finally:
         down = [*compose, "down", "--volumes", "--rmi", "local"]
-        subprocess.run(down, check=False, env=environment, start_new_session=True)
+        subprocess.run(down, check=False, env=environment)
 
 
 def on_sqlite(project: Path, port: str, python: str) -> None:
     """Serve the project with a Python of this machine until Ctrl-C."""
-    environment = os.environ | {"UV_PYTHON": python}
+    say("No Docker engine answers, so this uses SQLite; the first time, packages are fetched.")
+    os.environ["UV_PYTHON"] = python
+    os.chdir(project)
     manage = [UV, "run", "--no-dev", "--group=server", "manage.py"]
-    subprocess.run([*manage, "migrate"], check=True, cwd=project, env=environment)
+    subprocess.run([*manage, "migrate"], check=True, stdout=subprocess.DEVNULL)
     announce(port)
-    subprocess.run([*manage, "runserver", port], check=True, cwd=project, env=environment)
+    # Without its own way of saying where the page is
+    subprocess.run([*manage, "runserver", port], check=True, stdout=subprocess.DEVNULL)
 
 
 def announce(port: str) -> None:
     """Say where the page is."""
-    print(f"\nThe page: http://127.0.0.1:{port} (Ctrl-C stops it and cleans up)", flush=True)
+    say(f"\nThe page: http://127.0.0.1:{port} (Ctrl-C stops it and cleans up)")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ class BearerAuthentication(TokenAuthentication):  # type: ignore[misc]
         return super().authenticate_credentials(token.decode(errors="replace").encode())
 
 
-class BearerScheme(KnoxTokenScheme):  # type: ignore[no-untyped-call]
+class BearerScheme(KnoxTokenScheme):
     """The same for the OpenAPI document."""
 
     target_class = "api.authentication.BearerAuthentication"

@@ -40,5 +40,5 @@ class MetricsMiddleware:
 def serve_metrics() -> None:
     """Serve the totals of all processes on port 9100, which no proxy passes on."""
     registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    multiprocess.MultiProcessCollector(registry)
     start_http_server(9100, registry=registry)

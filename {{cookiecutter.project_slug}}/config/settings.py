@@ -5,6 +5,7 @@ https://docs.djangoproject.com/en/6.1/topics/settings/
 https://docs.djangoproject.com/en/6.1/ref/settings/
 """
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,20 @@ INSTALLED_APPS = [
     # {% endif %}
 ]
 
-if DEBUG and find_spec("django_watchfiles"):
-    # The system tells of a saved file at once; Django by itself looks once a second
-    INSTALLED_APPS.append("django_watchfiles")
+# The group dev of pyproject.toml is installed, and wanted
+DEVELOPMENT_APPS = (
+    DEBUG
+    and find_spec("debug_toolbar") is not None
+    and "PYTEST_VERSION" not in os.environ
+)
+
+if DEVELOPMENT_APPS:
+    INSTALLED_APPS += [
+        "debug_toolbar",
+        "django_browser_reload",
+        # The system tells of a saved file at once; Django by itself looks once a second
+        "django_watchfiles",
+    ]
 
 # Metrics for Prometheus take an image built with EXTRAS=metrics
 METRICS = env.bool("METRICS", False)
@@ -116,6 +128,19 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "users.throttling.ThrottlingMiddleware",
 ]
+
+if DEVELOPMENT_APPS:
+    MIDDLEWARE += [
+        "debug_toolbar.middleware.DebugToolbarMiddleware",
+        "django_browser_reload.middleware.BrowserReloadMiddleware",
+    ]
+
+INTERNAL_IPS = ["127.0.0.1"]
+
+DEBUG_TOOLBAR_CONFIG = {
+    "SHOW_COLLAPSED": True,
+    "SHOW_TOOLBAR_CALLBACK": "debug_toolbar.middleware.show_toolbar_with_docker",
+}
 
 ROOT_URLCONF = "config.urls"
 
@@ -255,6 +280,9 @@ if EMAIL["EMAIL_HOST"]:
         "timeout": EMAIL["EMAIL_TIMEOUT"] or 10,
     }
 
+# Of this machine, where development shows what it sends
+MAIL_PORT = env.int("MAIL_PORT", None)
+
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", "webmaster@localhost")
 
 # Errors are sent to them
@@ -329,6 +357,11 @@ DEFAULT_EXCEPTION_REPORTER_FILTER = "config.masks.ExceptionReporterFilter"
 
 # The largest request, in bytes
 MAX_BODY_SIZE = int(env.str("MAX_BODY_SIZE", "10MB").removesuffix("MB")) * 1_000_000
+
+if DEBUG:
+    # Two projects on localhost keep their own sessions: browsers ignore the port
+    SESSION_COOKIE_NAME = "{{ cookiecutter.project_slug }}_sessionid"
+    CSRF_COOKIE_NAME = "{{ cookiecutter.project_slug }}_csrftoken"
 
 if env.bool("HTTPS", not DEBUG):
     SECURE_SSL_REDIRECT = True

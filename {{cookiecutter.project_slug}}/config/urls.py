@@ -27,3 +27,9 @@ urlpatterns = [
     # While DEBUG is on; in production the proxy serves uploaded files
     *static(settings.MEDIA_URL, document_root=settings.MEDIA_ROOT),
 ]
+
+if settings.DEVELOPMENT_APPS:
+    urlpatterns += [
+        path("__debug__/", include("debug_toolbar.urls")),
+        path("__reload__/", include("django_browser_reload.urls")),
+    ]

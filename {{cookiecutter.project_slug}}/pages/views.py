@@ -6,14 +6,15 @@ from django.core.exceptions import RequestDataTooBig
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views import defaults
 
 
 def home(request: HttpRequest) -> HttpResponse:
     """Show the first page; while DEBUG is on, with what is running."""
-    return render(
-        request, "pages/home.html", {"running": running() if settings.DEBUG else {}}
-    )
+    context = {"running": running(), "links": links()} if settings.DEBUG else {}
+    return render(request, "pages/home.html", context)
 
 
 def too_large(request: HttpRequest) -> HttpResponse:
@@ -39,3 +40,14 @@ def running() -> dict[str, str]:
         connection.display_name: database_version,
         "Debug": "on",
     }
+
+
+def links() -> dict[str, str]:
+    """Return where a developer goes next: a label and an address each."""
+    found = {_("Administration"): reverse("admin:index")}
+    # {% if cookiecutter.rest_api != "none" %}
+    found[_("API")] = "/api/docs/"
+    # {% endif %}
+    if settings.MAIL_PORT:
+        found[_("E-mail")] = f"http://localhost:{settings.MAIL_PORT}/"
+    return found

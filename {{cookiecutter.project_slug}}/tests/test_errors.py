@@ -12,8 +12,7 @@ from prometheus_client import REGISTRY
 from pytest_django import Settings
 
 from config.logging import MailHandler
-
-from .conftest import PRODUCTION, Python
+from conftest import PRODUCTION, Python
 
 PROVOKE = """
 from unittest.mock import patch

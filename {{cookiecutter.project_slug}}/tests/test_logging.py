@@ -9,9 +9,8 @@ import pytest
 from django.test import Client
 
 from config.masks import mask
+from conftest import PRODUCTION, Python
 from users.models import User
-
-from .conftest import PRODUCTION, Python
 
 # One line outside of a request, a page that does not exist, and one that fails
 REQUESTS = """

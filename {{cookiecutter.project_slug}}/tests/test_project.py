@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 from pytest_django import Settings
 
-from .conftest import BASE_DIR, PRODUCTION, Python, explained_variables
+from conftest import BASE_DIR, PRODUCTION, Python, explained_variables
 
 
 @pytest.mark.django_db

@@ -8,7 +8,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from tests.conftest import PASSWORD
+from conftest import PASSWORD
 from users.models import User
 
 
