@@ -1,5 +1,6 @@
 from typing import Any
 
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.generics import ListAPIView, RetrieveUpdateAPIView
 from rest_framework.permissions import IsAdminUser
 
@@ -7,6 +8,7 @@ from api.serializers import UserSerializer
 from users.models import User
 
 
+@extend_schema_view(get=extend_schema(summary="List users"))
 class UserListView(ListAPIView[User]):
     """All users, for staff; `search` looks into their names and addresses."""
 
@@ -16,6 +18,10 @@ class UserListView(ListAPIView[User]):
     serializer_class = UserSerializer
 
 
+@extend_schema_view(
+    get=extend_schema(summary="Show who is calling"),
+    patch=extend_schema(summary="Change one's own name"),
+)
 class MeView(RetrieveUpdateAPIView[User]):
     """Who is calling; their own name is theirs to change."""
 

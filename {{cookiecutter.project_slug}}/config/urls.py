@@ -15,6 +15,8 @@ handler400 = "pages.views.bad_request"
 
 handler500 = "pages.errors.server_error"
 
+admin.site.site_header = admin.site.site_title = settings.PROJECT_NAME
+
 urlpatterns = [
     # What the proxy appends to the address of a request that was too large
     re_path(".*body-too-large$", too_large),
