@@ -190,6 +190,14 @@ def wait_for(port: int, path: str = "/health/ready", seconds: int = 60) -> Answe
         time.sleep(0.2)
 
 
+def needed(command: str) -> str:
+    """The path of a command that a test cannot do without: it fails where an engine is required, else skips."""
+    path = shutil.which(command)
+    if path is None:
+        (pytest.fail if os.environ.get("REQUIRE_DOCKER") else pytest.skip)(f"no {command} here")
+    return path
+
+
 def unused_port() -> int:
     """A free port, below those that the system gives to outgoing connections at any moment."""
     while True:

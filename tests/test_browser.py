@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from tests.production import serving_project
 from tests.rendering import render
-from tests.stack import Stack, development, started
+from tests.stack import Stack, development, needed, started
 
 pytestmark = pytest.mark.container
 
@@ -45,11 +44,7 @@ AXE = {"exclude": [["#djDebugRoot"], ["#swagger-ui"], [".theme-toggle"]]}
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, without a screen."""
-    chromium = shutil.which("chromium")
-    if not chromium:
-        if os.environ.get("REQUIRE_DOCKER"):
-            pytest.fail("chromium is not installed")
-        pytest.skip("chromium is not installed")
+    chromium = needed("chromium")
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
 
@@ -127,9 +122,7 @@ def open_page(page: Page, url: str, console: list[str]) -> None:
             return
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"), list(itertools.product(WIDTHS, SCHEMES)), ids=str
-)
+@pytest.mark.parametrize(("width", "scheme"), list(itertools.product(WIDTHS, SCHEMES)), ids=str)
 def test_pages_are_quiet_and_usable(
     address: str, browser: Browser, width: int, scheme: str
 ) -> None:

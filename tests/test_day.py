@@ -17,7 +17,17 @@ import httpx
 import pytest
 
 from tests.rendering import render
-from tests.stack import Stack, development, get, given, started, unused_port, wait_for
+from tests.stack import (
+    Stack,
+    development,
+    get,
+    given,
+    needed,
+    removed,
+    started,
+    unused_port,
+    wait_for,
+)
 
 pytestmark = [pytest.mark.container, pytest.mark.xdist_group("day")]
 
@@ -339,3 +349,15 @@ def test_editor_attaches_and_stops_at_a_line(day: Stack) -> None:
     assert (frame["source"]["path"], frame["line"]) == (source["path"], number)
     assert value["result"] == "42"
     assert answers == ["line 42"]
+
+
+def test_editor_opens_the_project_in_its_container(tmp_path: Path, engine: None) -> None:
+    npx = needed("npx")
+    stack = development(render(tmp_path, project_slug="day-editor", database="sqlite"))
+    cli = (npx, "--yes", "@devcontainers/cli@0.89.0")
+    with removed(stack):
+        opened = stack.run(*cli, "up", "--workspace-folder", ".").stdout
+        tested = stack.run(*cli, "exec", "--workspace-folder", ".", "pytest", "-q").stdout
+
+        assert '"remoteWorkspaceFolder":"/app"' in opened
+        assert re.search(r"^\d+ passed", tested, re.MULTILINE)
