@@ -8,7 +8,7 @@ from html import escape
 
 import pytest
 
-from tests.matrix import ANSWERS, COVERING, NAME, id_of, name_of, wrapped
+from tests.matrix import ANSWERS, COVERING, NAME, covering, id_of, name_of, wrapped
 from tests.rendering import render
 from tests.stack import Stack, development, get, given, link_to, production, started
 
@@ -22,22 +22,26 @@ BY_PROXY = {
 }
 
 
-def every_pair() -> list[object]:
-    """The covering set, each variant bound to one worker and, where root runs the tests, to a uid."""
-    return [
+# Every answer occurs among them, and they are of the covering set, whose stacks run anyway
+EVERY_ANSWER = covering(COVERING, 1)
+
+pytestmark = pytest.mark.container
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run every test on the covering set, but a project's own tests, which take longest, on few of it."""
+    few = metafunc.function is test_projects_own_tests_pass_on_its_database
+    variants = [
         pytest.param(
             (variant, UIDS[number % len(UIDS)] if os.getuid() == 0 else os.getuid()),
             id=id_of(variant),
             marks=pytest.mark.xdist_group(name_of(variant)),
         )
         for number, variant in enumerate(COVERING)
+        if not few or variant in EVERY_ANSWER
     ]
+    metafunc.parametrize("variant", variants, indirect=True, scope="module")
 
-
-pytestmark = [
-    pytest.mark.container,
-    pytest.mark.parametrize("variant", every_pair(), indirect=True, scope="module"),
-]
 
 Variant = tuple[dict[str, str], int]
 
