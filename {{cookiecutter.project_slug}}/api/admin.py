@@ -5,7 +5,7 @@ from api.models import Token
 
 
 @admin.register(Token)
-class TokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class TokenAdmin(admin.ModelAdmin):
     """Shows tokens and deletes them; `manage.py create_token` makes them."""
 
     list_display = ("__str__", "user", "created", "expires")

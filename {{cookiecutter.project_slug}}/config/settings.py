@@ -77,8 +77,6 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    # Before staticfiles, so that runserver serves static files as production does
-    "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     # {% if cookiecutter.rest_api != "none" %}
     "api",

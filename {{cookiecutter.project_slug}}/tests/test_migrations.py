@@ -11,7 +11,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
-from .conftest import BASE_DIR
+from conftest import BASE_DIR
 
 # A migration with a comment that begins so is not looked at
 REVIEWED = "# reviewed:"

@@ -8,7 +8,7 @@ from django.core.mail import EmailMessage
 from django.db import DatabaseError
 from django.test import Client
 
-from tests.conftest import Python
+from conftest import Python
 from users.models import User
 
 END = """

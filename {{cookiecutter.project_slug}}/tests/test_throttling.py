@@ -9,7 +9,7 @@ from django.core.mail import EmailMessage
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from tests.conftest import PASSWORD
+from conftest import PASSWORD
 from users import throttling
 from users.models import Counter, User
 from users.throttling import LOGIN, LOGIN_BY_ACCOUNT, LOGIN_BY_ADDRESS, Limit
