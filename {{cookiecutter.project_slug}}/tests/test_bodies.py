@@ -5,6 +5,7 @@ from unittest.mock import Mock
 from wsgiref.util import setup_testing_defaults
 
 import pytest
+from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.core.handlers.wsgi import WSGIHandler
 from django.test import Client
@@ -22,7 +23,7 @@ def status_of_form(content_type: str, body: BytesIO, length: int) -> str:
     environ = {
         "CONTENT_LENGTH": str(length),
         "CONTENT_TYPE": content_type,
-        "HTTP_COOKIE": "csrftoken=" + "x" * 32,
+        "HTTP_COOKIE": f"{settings.CSRF_COOKIE_NAME}={'x' * 32}",
         "HTTP_HOST": "testserver",
         "PATH_INFO": "/accounts/login/",
         "REQUEST_METHOD": "POST",
