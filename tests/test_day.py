@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import select
 import socket
 import subprocess
 import threading
@@ -83,7 +84,6 @@ def day(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stac
     """The default project with an API, where each test adds what it needs."""
     project = render(tmp_path_factory.mktemp("day"), project_slug="day", rest_api="drf")
     ports = {"WEB_PORT": str(unused_port()), "MAIL_PORT": str(unused_port())}
-    ports["DEBUGPY_PORT"] = str(unused_port())
     stack = development(given(project, 1000) if os.getuid() == 0 else project)
     stack.environment.update(ports)
     with started(stack):
@@ -163,7 +163,12 @@ def test_check_names_what_is_wrong_in_all_tools(day: Stack, tea: Path) -> None:
         (tea / "wrong.py").unlink()
 
     assert done.returncode != 0
-    for complaint in ("F401", "Would reformat", "Incompatible types", "Alter field name on tea"):
+    for complaint in (
+        "F401",
+        "would be reformatted",
+        "Incompatible types",
+        "Alter field name on tea",
+    ):
         assert complaint in done.stdout
 
 
@@ -277,6 +282,7 @@ def read_until(terminal: int, text: str) -> str:
     """What a terminal shows until a text appears."""
     shown = ""
     while text not in shown:
+        assert select.select([terminal], [], [], 60)[0], shown
         shown += os.read(terminal, 4096).decode(errors="replace")
     return shown
 
@@ -317,6 +323,9 @@ class Debugger:
 
 
 def test_editor_attaches_and_stops_at_a_line(day: Stack) -> None:
+    # Breakpoints then wait for the editor
+    day.environment["DEBUGPY_PORT"] = str(unused_port())
+    day.compose("up", "--wait")
     launch = json.loads((day.folder / ".vscode/launch.json").read_text())["configurations"][0]
     write_pages(
         day,

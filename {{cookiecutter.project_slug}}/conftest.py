@@ -55,6 +55,7 @@ def immediate_emails(monkeypatch: pytest.MonkeyPatch) -> None:
         function(address)
 
     monkeypatch.setattr("users.threads.executor.submit", submit)
+    monkeypatch.setattr("users.threads.close_old_connections", lambda: None)
 
 
 # {% endif %}

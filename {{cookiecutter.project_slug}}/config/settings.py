@@ -451,6 +451,10 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "filters": {
         "request_id": {"()": "config.logging.RequestIdFilter"},
+        "no_health_checks": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: " /health/" not in record.getMessage(),
+        },
     },
     "formatters": {
         "json": {
@@ -503,7 +507,8 @@ LOGGING: dict[str, Any] = {
         # At DEBUG it logs the id of a task beside that of the request that enqueues it
         "django.tasks": {"level": "DEBUG"},
         # {% endif %}
-        # runserver prints a line for each request itself
+        # runserver prints a line for each request itself, but nobody reads those for health checks
+        "django.server": {"filters": ["no_health_checks"]},
         "config.logging": {"level": "WARNING" if DEBUG else "NOTSET"},
     },
 }
