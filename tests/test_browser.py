@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
 
 from tests.production import serving_project
 from tests.rendering import render
@@ -82,14 +82,15 @@ def base(stack: Stack) -> str:
 
 
 def problems(page: Page, address: str, path: str) -> list[str]:
-    """What is wrong with a page: what its console says, a scroll to the side, what axe finds serious."""
+    """What is wrong with a page: the errors and warnings of its console, a scroll to the side, what axe finds serious."""
     found: list[str] = []
 
-    def listen(message: object) -> None:
-        found.append(str(message))
+    def listen(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            found.append(f"{message.type}: {message.text}")
 
-    page.on("console", lambda message: listen(f"{message.type}: {message.text}"))
-    page.on("pageerror", listen)
+    page.on("console", listen)
+    page.on("pageerror", lambda error: found.append(str(error)))
     open_page(page, address + path, found)
     if path == "/no-such-page":
         # Chromium itself reports the status
