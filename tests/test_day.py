@@ -82,7 +82,7 @@ class TeaTest(TestCase):
 @pytest.fixture(scope="module")
 def day(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The default project with an API, where each test adds what it needs."""
-    project = render(tmp_path_factory.mktemp("day"), project_slug="day", rest_api="drf")
+    project = render(tmp_path_factory.mktemp("working day"), project_slug="day", rest_api="drf")
     ports = {"WEB_PORT": str(unused_port()), "MAIL_PORT": str(unused_port())}
     stack = development(given(project, 1000) if os.getuid() == 0 else project)
     stack.environment.update(ports)
@@ -120,6 +120,17 @@ def test_log_shows_an_address_that_opens(day: Stack) -> None:
     assert shown
     assert {httpx.get(address).status_code for address in shown} == {200}
     assert "WARNING" not in log
+
+
+def test_commands_for_newcomers_and_assistants_work(day: Stack) -> None:
+    page = (day.folder / "AGENTS.md").read_text()
+    commands = re.findall(r"`((?:docker compose|make) [^`]+)`", page)
+
+    for command in commands:
+        day.run(*command.replace("NAME", "iso8601").split())
+
+    assert len(commands) >= 10
+    assert (day.folder / "shop/models.py").exists()
 
 
 @pytest.fixture(scope="module")

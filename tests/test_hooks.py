@@ -190,3 +190,25 @@ def test_colour_is_for_terminals_without_no_color(tmp_path: Path, commands: Path
     assert "\033[32m" in on_terminal("a", NO_COLOR="")
     assert "\033[" not in on_terminal("b", NO_COLOR="1")
     assert "\033[" not in generate(tmp_path / "c", path=commands).stdout
+
+
+def test_checkout_on_windows_keeps_the_line_ends(bake: Bake, tmp_path: Path) -> None:
+    project = bake()
+    git = ("git", "-c", "safe.directory=*", "-c", "user.name=Ada", "-c", "user.email=ada@localhost")
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "Start"]):
+        subprocess.run([*git, "-C", project, *command], check=True)
+
+    windows = [
+        *git,
+        "-c",
+        "core.autocrlf=true",
+        "clone",
+        "-q",
+        str(project),
+        str(tmp_path / "clone"),
+    ]
+    subprocess.run(windows, check=True)
+
+    scripts = [*(tmp_path / "clone").rglob("*.sh"), *(tmp_path / "clone").rglob("*.py")]
+    assert scripts
+    assert not [path for path in scripts if b"\r" in path.read_bytes()]

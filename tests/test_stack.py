@@ -126,6 +126,16 @@ def test_projects_own_tests_pass_on_its_database(stack: Stack) -> None:
     assert re.search(r"^\d+ passed in", output, re.MULTILINE), output
 
 
+def test_readme_says_how_to_look_into_the_database(stack: Stack) -> None:
+    readme = (stack.folder / "README.md").read_text()
+    command = re.search(r"look into the database \| `docker compose exec (.+?)` \|", readme)
+    assert command
+
+    output = stack.run("sh", "-c", f"echo 'SELECT 6 * 7;' | docker compose exec -T {command[1]}")
+
+    assert "42" in output.stdout
+
+
 def test_no_container_runs_as_root(stack: Stack, variant: Variant) -> None:
     services = stack.compose("ps", "--services").split()
 

@@ -354,7 +354,15 @@ SECURE_CSP = {
 DEFAULT_EXCEPTION_REPORTER_FILTER = "config.masks.ExceptionReporterFilter"
 
 # The largest request, in bytes
-MAX_BODY_SIZE = int(env.str("MAX_BODY_SIZE", "10MB").removesuffix("MB")) * 1_000_000
+MAX_BODY_SIZE = 1_000_000 * int(
+    env.str(
+        "MAX_BODY_SIZE",
+        "10MB",
+        validate=environs.validate.Regexp(
+            r"[1-9]\d*MB$", error="must be whole megabytes, such as 10MB"
+        ),
+    ).removesuffix("MB")
+)
 
 if DEBUG:
     # Two projects on localhost keep their own sessions: browsers ignore the port
