@@ -48,18 +48,21 @@ def project(
     return Project(folder, python, tmp_path_factory.mktemp("environment"))
 
 
-each_project = pytest.mark.parametrize(
-    "project",
-    [
+def on_projects(variants: list[dict[str, str]]) -> pytest.MarkDecorator:
+    """Run a test on the projects of these answers."""
+    projects = [
         pytest.param(answers, id=id_of(answers), marks=pytest.mark.xdist_group(id_of(answers)))
-        for answers in EVERY_ANSWER
-    ],
-    indirect=True,
-    scope="module",
-)
+        for answers in variants
+    ]
+    return pytest.mark.parametrize("project", projects, indirect=True, scope="module")
 
 
-@each_project
+each_project = on_projects(EVERY_ANSWER)
+# What takes long is done for the others in test_stack.py, on their databases
+first_project = on_projects(EVERY_ANSWER[:1])
+
+
+@first_project
 def test_its_own_tests_pass_and_cover_its_code(project: Project) -> None:
     output = project.run("pytest", "-q", "--cov", "--cov-fail-under=90")
 
@@ -68,7 +71,7 @@ def test_its_own_tests_pass_and_cover_its_code(project: Project) -> None:
     assert int(passed[1]) >= 30
 
 
-@each_project
+@first_project
 def test_its_types_are_right(project: Project) -> None:
     assert "Success" in project.run("mypy", ".")
 

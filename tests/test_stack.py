@@ -30,7 +30,7 @@ pytestmark = pytest.mark.container
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run every test on the covering set, but a project's own tests, which take longest, on few of it."""
-    few = metafunc.function is test_projects_own_tests_pass_on_its_database
+    few = metafunc.function is test_projects_own_tests_and_checks_pass_on_its_database
     variants = [
         pytest.param(
             (variant, UIDS[number % len(UIDS)] if os.getuid() == 0 else os.getuid()),
@@ -120,8 +120,10 @@ print(answer.url, "Site administration" in answer.read().decode())
     assert stack.execute("python", "-c", browser).strip() == "http://127.0.0.1:8000/admin/ True"
 
 
-def test_projects_own_tests_pass_on_its_database(stack: Stack) -> None:
-    output = stack.compose("run", "--rm", "--no-TTY", "web", "pytest", "-q")
+def test_projects_own_tests_and_checks_pass_on_its_database(stack: Stack) -> None:
+    tests = ("pytest", "-q", "--cov", "--cov-fail-under=90")
+    output = stack.compose("run", "--rm", "--no-TTY", "web", *tests)
+    stack.run("make", "check")
 
     assert re.search(r"^\d+ passed in", output, re.MULTILINE), output
 
