@@ -209,7 +209,7 @@ def test_documentation_loads_only_what_the_project_serves(browser: httpx.Client)
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script>", page.text)
     assert "default-src 'self'" in page.headers["Content-Security-Policy"]
     for address in addresses:
-        assert re.fullmatch(r"/static/.+\.[0-9a-f]{12}\.\w+|/api/docs/.*", address)
+        assert re.fullmatch(r"/static/.+\.[0-9a-f]{12}\.\w+|/api/docs/.*|/|/accounts/.*", address)
         assert browser.get(address).status_code == 200
 
 
@@ -246,7 +246,7 @@ def test_api_without_its_database_answers_with_a_problem(
 ) -> None:
     stack.compose("stop", "db")
 
-    assert_problem(program.get(ME), {500})
+    assert_problem(program.get(ME), {503})
 
 
 def test_limit_that_makes_no_sense_is_named(stack: Stack) -> None:

@@ -16,6 +16,9 @@ import pytest
 from tests.matrix import TEMPLATE
 from tests.stack import outside_make, wait_for
 
+# Each looks for a free port
+pytestmark = pytest.mark.xdist_group("demo")
+
 NO_ENGINE = {"DOCKER_HOST": "tcp://127.0.0.1:9"}
 
 

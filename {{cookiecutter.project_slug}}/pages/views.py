@@ -5,7 +5,8 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views import defaults
@@ -15,6 +16,11 @@ def home(request: HttpRequest) -> HttpResponse:
     """Show the first page; while DEBUG is on, with what is running."""
     context = {"running": running(), "links": links()} if settings.DEBUG else {}
     return render(request, "pages/home.html", context)
+
+
+def favicon(request: HttpRequest) -> HttpResponse:
+    """Lead to the icon from pages that name none, such as the admin's."""
+    return redirect(static("favicon.svg"))
 
 
 def too_large(request: HttpRequest) -> HttpResponse:

@@ -50,6 +50,12 @@ def test_home_page_tells_nothing_about_the_server_when_debug_is_off(
     assert "/admin/" not in page
 
 
+def test_icon_is_found_where_browsers_look_for_it(client: Client) -> None:
+    response = client.get("/favicon.ico")
+
+    assert response.headers["Location"] == "/static/favicon.svg"
+
+
 def test_unknown_address_gets_the_404_page(client: Client) -> None:
     response = client.get("/no-such-page")
 
