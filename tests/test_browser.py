@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    sync_playwright,
+)
 
 from tests.production import serving_project
 from tests.rendering import render
@@ -81,46 +88,46 @@ def base(stack: Stack) -> str:
     return f"https://localhost:{port}" if port else f"http://127.0.0.1:{stack.port()}"
 
 
-def problems(page: Page, address: str, path: str) -> list[str]:
-    """What is wrong with a page: the errors and warnings of its console, a scroll to the side, what axe finds serious."""
-    found: list[str] = []
+def problems(context: BrowserContext, address: str, path: str) -> list[str]:
+    """What is wrong with a page: errors and warnings of its console, a scroll to the side, what axe finds serious."""
+    for _ in range(5):
+        page = context.new_page()
+        try:
+            found = problems_of(page, address, path)
+        except Error as error:
+            found = [str(error)]
+        page.close()
+        # The network of another test, which comes or goes, interrupts Chromium
+        if not any("NETWORK_CHANGED" in text or "destroyed" in text for text in found):
+            return found
+    return found
+
+
+def problems_of(page: Page, address: str, path: str) -> list[str]:
+    """What is wrong with a page that is opened once; raises Error if that fails."""
+    console: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            found.append(f"{message.type}: {message.text}")
+            console.append(f"{message.type}: {message.text}")
 
     page.on("console", listen)
-    page.on("pageerror", lambda error: found.append(str(error)))
-    open_page(page, address + path, found)
-    if path == "/no-such-page":
-        # Chromium itself reports the status
-        found[:] = [text for text in found if "404" not in text]
-    shown = list(found)
+    page.on("pageerror", lambda error: console.append(str(error)))
+    page.goto(address + path)
+    page.wait_for_timeout(300)
+    # Chromium itself reports this status. Later axe adds a style, which the Content-Security-Policy forbids
+    found = [text for text in console if path != "/no-such-page" or "404" not in text]
     if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-        shown.append("scrolls to the side")
-    # Its own style is what the Content-Security-Policy forbids, so the console is read before
+        found.append("scrolls to the side")
     for violation in Axe().run(page, context=AXE).response["violations"]:
         if violation["impact"] in ("serious", "critical"):
             nodes = [node["target"][0] for node in violation["nodes"][:3]]
-            shown.append(f"axe: {violation['id']}: {nodes}")
-    shots = os.environ.get("SCREENSHOTS")
-    if shots:
-        name = f"{page.viewport_size['width'] if page.viewport_size else 0}{path}".replace("/", "_")
+            found.append(f"axe: {violation['id']}: {nodes}")
+    if shots := os.environ.get("SCREENSHOTS"):
+        width = page.viewport_size["width"] if page.viewport_size else 0
+        name = f"{width}{path}".replace("/", "_")
         page.screenshot(path=Path(shots) / f"{name}.png", full_page=True)
-    return shown
-
-
-def open_page(page: Page, url: str, console: list[str]) -> None:
-    """Open a page until nothing but the page itself speaks: another test's network interrupts Chromium."""
-    for _ in range(5):
-        console.clear()
-        try:
-            page.goto(url, wait_until="load")
-            page.wait_for_timeout(300)
-        except Error as error:
-            console.append(str(error))
-        if not any("ERR_NETWORK_CHANGED" in text for text in console):
-            return
+    return found
 
 
 @pytest.mark.parametrize(("width", "scheme"), list(itertools.product(WIDTHS, SCHEMES)), ids=str)
@@ -134,7 +141,7 @@ def test_pages_are_quiet_and_usable(
     )
     found = {}
     for path in PAGES:
-        found[path] = problems(context.new_page(), address, path)
+        found[path] = problems(context, address, path)
     page = context.new_page()
     page.goto(f"{address}/accounts/login/")
     page.fill("input[name=username]", "ada")
@@ -142,7 +149,7 @@ def test_pages_are_quiet_and_usable(
     page.press("input[name=password]", "Enter")
     page.wait_for_url(f"{address}/")
     for path in AFTER_LOGIN:
-        found[f"{path} after login"] = problems(context.new_page(), address, path)
+        found[f"{path} after login"] = problems(context, address, path)
     context.close()
 
     assert {path: texts for path, texts in found.items() if texts} == {}

@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def stop(number: int, frame: FrameType | None) -> None:
-    """End the demo; from now on nothing, and in no command that it runs, interrupts the cleaning up."""
+    """End the demo; from now on nothing interrupts the cleaning up."""
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
@@ -108,7 +108,8 @@ def in_docker(project: Path, port: str) -> None:
         signal.pause()
     finally:
         down = [*compose, "down", "--volumes", "--rmi", "local"]
-        subprocess.run(down, check=False, env=environment)
+        # In a session of its own: Compose listens to signals that its parent ignores
+        subprocess.run(down, check=False, env=environment, start_new_session=True)
 
 
 def on_sqlite(project: Path, port: str, python: str) -> None:
