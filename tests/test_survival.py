@@ -96,7 +96,7 @@ def test_slow_database_needs_no_restart_and_no_second_start(stack: Stack) -> Non
 
     counts = stack.run("docker", "inspect", "--format", RESTARTS, *every).stdout.split()
 
-    assert counts == ["0"] * 5
+    assert set(counts) == {"0"}
     assert fetch(stack, "/health/ready").status == 200
 
 

@@ -57,7 +57,7 @@ def test_whole_form_is_read() -> None:
 def test_body_over_the_limit_is_refused_when_it_was_read() -> None:
     body = BytesIO(b"x" * 1001)
 
-    assert status_of_form(URLENCODED, body, 1001) == "413 Content Too Large"
+    assert status_of_form(URLENCODED, body, 1001).startswith("413 ")
     assert not body.read()
 
 
