@@ -124,7 +124,7 @@ def test_log_shows_an_address_that_opens(day: Stack) -> None:
 
 def test_commands_for_newcomers_and_assistants_work(day: Stack) -> None:
     page = (day.folder / "AGENTS.md").read_text()
-    commands = re.findall(r"`((?:docker compose|make) [^`]+)`", page)
+    commands = dict.fromkeys(re.findall(r"`((?:docker compose|make) [^`]+)`", page))
 
     for command in commands:
         day.run(*command.replace("NAME", "iso8601").split())
