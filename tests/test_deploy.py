@@ -74,7 +74,7 @@ def test_rollback_goes_back_to_the_image_before_and_forward_again(stack: Stack) 
     [
         pytest.param('CMD ["sh", "-c", "echo no port; exit 3"]', "no port", id="exits at once"),
         pytest.param(
-            'HEALTHCHECK --interval=1s --retries=3 CMD ["false"]',
+            'HEALTHCHECK --interval=1s --retries=10 CMD ["false"]',
             "Started worker",
             id="never gets healthy",
         ),

@@ -109,7 +109,7 @@ END
     [
         pytest.param('CMD ["sh", "-c", "echo no port; exit 3"]', "no port", id="exits at once"),
         pytest.param(
-            'HEALTHCHECK --interval=1s --retries=3 CMD ["false"]',
+            'HEALTHCHECK --interval=1s --retries=10 CMD ["false"]',
             "Started worker",
             id="never gets healthy",
         ),
