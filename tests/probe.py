@@ -3,6 +3,8 @@
 import textwrap
 from pathlib import Path
 
+from tests.rendering import replace
+
 FILES = {
     "probe/__init__.py": "",
     "probe/migrations/__init__.py": "",
@@ -133,10 +135,3 @@ def add_probe(project: Path, tasks: str) -> None:
         for old, new in SHORTER.items():
             text = text.replace(old, new)
         source.write_text(text)
-
-
-def replace(file: Path, old: str, new: str) -> None:
-    """Replace a text that must be there."""
-    source = file.read_text()
-    assert old in source
-    file.write_text(source.replace(old, new))

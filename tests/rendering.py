@@ -14,3 +14,10 @@ def render(folder: Path, **answers: str) -> Path:
     """
     made = cookiecutter(str(TEMPLATE), no_input=True, extra_context=answers, output_dir=str(folder))
     return Path(made)
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    """Replace a text that must be in the file once."""
+    text = file.read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{text.count(old)} times in {file}: {old}"
+    file.write_text(text.replace(old, new), encoding="utf-8")

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.probe import replace
 from tests.production import changed
-from tests.rendering import render
+from tests.rendering import render, replace
 from tests.stack import Stack
 
 # What another build leaves in the caches where builds with uv keep packages, just before the project's own build

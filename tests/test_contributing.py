@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli import generate
 from tests.matrix import SOURCE, TEMPLATE
+from tests.rendering import replace
 
 FILES = {
     "pages/opening_hours.py": '"""When the shop is open."""\n\nHOURS = range(9, 17)\n',
@@ -50,12 +51,6 @@ def change_answers(template: Path, **changes: Any) -> None:
         changes[name] = answers[name] | value if isinstance(value, dict) else value
     new = {name: value for name, value in changes.items() if name not in answers}
     path.write_text(json.dumps(new | answers | changes), encoding="utf-8")
-
-
-def replace(path: Path, old: str, new: str) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert text.count(old) == 1
-    path.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def assert_its_tests_pass(template: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.rendering import render
+from tests.rendering import render, replace
 from tests.stack import (
     Stack,
     development,
@@ -95,16 +95,9 @@ def manage(stack: Stack, *arguments: str) -> str:
     return stack.execute("python", "manage.py", *arguments)
 
 
-def edit(file: Path, old: str, new: str) -> None:
-    """Replace a text that is there once."""
-    source = file.read_text()
-    assert old in source
-    file.write_text(source.replace(old, new, 1))
-
-
 def write_pages(stack: Stack, path: str, source: str) -> None:
     """Add a page: an address, and the source of its view."""
-    edit(
+    replace(
         stack.folder / "pages/urls.py",
         "urlpatterns = [",
         f'urlpatterns = [\n    path("{path}", views.{path.strip("/")}),',
@@ -140,13 +133,13 @@ def tea(day: Stack) -> Path:
     app = day.folder / "tea"
     for name, source in BEGINNER.items():
         (app / name).write_text(source.lstrip())
-    edit(day.folder / "config/settings.py", '    "users",', '    "tea",\n    "users",')
-    edit(
+    replace(day.folder / "config/settings.py", '    "users",', '    "tea",\n    "users",')
+    replace(
         day.folder / "config/urls.py",
         "urlpatterns = [",
         'urlpatterns = [\n    path("tea/", teas),',
     )
-    edit(
+    replace(
         day.folder / "config/urls.py",
         "\nurlpatterns",
         "\nfrom tea.views import teas\n\nurlpatterns",
@@ -166,11 +159,11 @@ def test_new_app_works_and_passes_tests_and_checks(day: Stack, tea: Path) -> Non
 
 def test_check_names_what_is_wrong_in_all_tools(day: Stack, tea: Path) -> None:
     (tea / "wrong.py").write_text("import os\nname: str = 1\nlist = [ ]\n")
-    edit(tea / "models.py", "max_length=50", "max_length=51")
+    replace(tea / "models.py", "max_length=50", "max_length=51")
     try:
         done = day.run("make", "check", check=False)
     finally:
-        edit(tea / "models.py", "max_length=51", "max_length=50")
+        replace(tea / "models.py", "max_length=51", "max_length=50")
         (tea / "wrong.py").unlink()
 
     assert done.returncode != 0

@@ -14,7 +14,7 @@ from tests.cli import generate
 from tests.hooks import pre_gen
 from tests.matrix import CHOICES
 from tests.production import fetch, serving, site
-from tests.rendering import render
+from tests.rendering import render, replace
 from tests.stack import Stack, development, given, removed, started, unused_port, wait_for
 
 pytestmark = [pytest.mark.container, pytest.mark.xdist_group("development")]
@@ -126,12 +126,6 @@ def eventually(
         time.sleep(1)
         if again:
             again.touch()
-
-
-def replace(file: Path, old: str, new: str) -> None:
-    source = file.read_text()
-    assert old in source
-    file.write_text(source.replace(old, new))
 
 
 def depend_on(package: str, folder: Path) -> None:

@@ -17,8 +17,8 @@ import yaml
 
 from tests.cluster import FOLDER, Site, namespace
 from tests.matrix import ANSWERS, VARIANTS, name_of
-from tests.probe import replace
 from tests.production import assert_confined, until
+from tests.rendering import replace
 from tests.roles import CHANGES, ESCAPES, not_denied
 
 PAGE = "/accounts/login/"

@@ -35,8 +35,8 @@ class Migration(migrations.Migration):
 
 def write_migrations(folder: Path, comment: str = "") -> None:
     """Add the migrations to the app of the users."""
-    before = "0001_initial"
-    for number, operation in enumerate(MIGRATIONS, 2):
+    before = "0002_counter"
+    for number, operation in enumerate(MIGRATIONS, 3):
         text = TEXT.format(comment=comment, before=before, operation=operation)
         before = f"{number:04}_tea"
         (folder / f"users/migrations/{before}.py").write_text(text)
@@ -56,5 +56,5 @@ def test_migration_that_bites_is_told_of_in_one_sentence_and_can_be_accepted(
 
     expected = [sentence for sentence in MIGRATIONS.values() if sentence]
     assert all(sentence in refused for sentence in expected), refused
-    assert f"{len(expected)} failed, {len(MIGRATIONS) - len(expected) + 1} passed" in refused
-    assert f"{len(MIGRATIONS) + 1} passed" in accepted
+    assert f"{len(expected)} failed, {len(MIGRATIONS) - len(expected) + 2} passed" in refused
+    assert f"{len(MIGRATIONS) + 2} passed" in accepted

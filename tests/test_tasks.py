@@ -13,9 +13,9 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.mailserver import log_of, mails_to, mailserver, use_mailserver
-from tests.probe import add_probe, replace
+from tests.probe import add_probe
 from tests.production import assert_locked_down, fetch, serving, site, under_load, until
-from tests.rendering import render
+from tests.rendering import render, replace
 from tests.stack import Answer, Stack, on, started, wait_for
 
 pytestmark = pytest.mark.container
