@@ -115,7 +115,7 @@ SHORTER = {
     "\nTIME_LIMIT = 240": "\nTIME_LIMIT = 10",
     "seconds=TIME_LIMIT + 60": "seconds=TIME_LIMIT + 5",
     "time.sleep(60)": "time.sleep(5)",
-    '"visibility_timeout": 600': '"visibility_timeout": 10, "unacked_restore_throttle": 1',
+    '"visibility_timeout": 600': '"visibility_timeout": 10, "unacked_restore_throttle": 1, "unacked_mutex_expire": 10',
     '"schedule": 3600': '"schedule": 5',
 }
 
