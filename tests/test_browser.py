@@ -130,6 +130,22 @@ def problems_of(page: Page, address: str, path: str) -> list[str]:
     return found
 
 
+def log_in(context: BrowserContext, address: str) -> None:
+    """Log in by the form, again if the network of another test interrupts Chromium."""
+    page = context.new_page()
+    for attempts_left in reversed(range(5)):
+        try:
+            page.goto(f"{address}/accounts/login/")
+            page.fill("input[name=username]", "ada")
+            page.fill("input[name=password]", PASSWORD)
+            page.press("input[name=password]", "Enter")
+            page.wait_for_url(f"{address}/", timeout=10_000)
+            return
+        except Error:
+            if not attempts_left:
+                raise
+
+
 @pytest.mark.parametrize(("width", "scheme"), list(itertools.product(WIDTHS, SCHEMES)), ids=str)
 def test_pages_are_quiet_and_usable(
     address: str, browser: Browser, width: int, scheme: str
@@ -142,12 +158,7 @@ def test_pages_are_quiet_and_usable(
     found = {}
     for path in PAGES:
         found[path] = problems(context, address, path)
-    page = context.new_page()
-    page.goto(f"{address}/accounts/login/")
-    page.fill("input[name=username]", "ada")
-    page.fill("input[name=password]", PASSWORD)
-    page.press("input[name=password]", "Enter")
-    page.wait_for_url(f"{address}/")
+    log_in(context, address)
     for path in AFTER_LOGIN:
         found[f"{path} after login"] = problems(context, address, path)
     context.close()
