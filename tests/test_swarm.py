@@ -94,11 +94,11 @@ def test_new_image_takes_over(stack: Stack) -> None:
 
 
 BROKEN_MIGRATION = """
-COPY <<END users/migrations/0002_broken.py
+COPY <<END users/migrations/0003_broken.py
 from django.db import migrations
 
 class Migration(migrations.Migration):
-    dependencies = [("users", "0001_initial")]
+    dependencies = [("users", "0002_counter")]
     operations = [migrations.RunSQL("nonsense")]
 END
 """
